@@ -1,0 +1,94 @@
+import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import type { Request, Response } from 'express';
+import { DomainError, ERROR_STATUS, type ErrorCode } from '#libs/core/errors/catalogue.js';
+import type { Logger } from '#libs/platform/log/logger.js';
+
+export interface ErrorBody {
+  code: ErrorCode;
+  message: string;
+  details?: unknown;
+  requestId: string;
+}
+
+/** The one place where an error becomes an answer. Everything it does not know is a 500 and is logged. */
+@Catch()
+export class ErrorFilter implements ExceptionFilter {
+  constructor(private readonly logger: Logger) {}
+
+  catch(thrown: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const response = http.getResponse<Response>();
+    const requestId = String(response.getHeader('x-request-id') ?? '');
+    const error = toDomainError(thrown);
+    const status = ERROR_STATUS[error.code];
+    if (status >= 500) {
+      const { method, path } = http.getRequest<Request>();
+      this.logger[status === 503 ? 'warn' : 'error'](
+        { err: thrown, requestId, method, path },
+        'request failed',
+      );
+    }
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    const body: ErrorBody = { code: error.code, message: error.message, requestId };
+    if (error.details !== undefined) body.details = error.details;
+    response.status(status).json(body);
+  }
+}
+
+const HTTP_CODES: Readonly<Record<number, ErrorCode>> = {
+  404: 'NOT_FOUND',
+  405: 'METHOD_NOT_ALLOWED',
+  413: 'PAYLOAD_TOO_LARGE',
+  415: 'UNSUPPORTED_MEDIA_TYPE',
+};
+
+function toDomainError(thrown: unknown): DomainError {
+  if (thrown instanceof DomainError) return thrown;
+  if (thrown instanceof HttpException) {
+    const status = thrown.getStatus();
+    return new DomainError(
+      HTTP_CODES[status] ?? (status < 500 ? 'VALIDATION_FAILED' : 'INTERNAL'),
+      thrown.message,
+    );
+  }
+  const fields = (typeof thrown === 'object' && thrown !== null ? thrown : {}) as Record<string, unknown>;
+  // body-parser's errors carry `type`; see https://github.com/expressjs/body-parser#errors
+  switch (fields['type']) {
+    case 'entity.parse.failed':
+      return new DomainError('INVALID_JSON', `The body is not valid JSON: ${String(fields['message'])}`);
+    case 'entity.too.large':
+      return new DomainError(
+        'PAYLOAD_TOO_LARGE',
+        `The body has ${String(fields['length'])} bytes; the limit is ${String(fields['limit'])} (CATENA_MAX_BODY_BYTES). Put large files into artifacts.`,
+      );
+    case 'encoding.unsupported':
+    case 'charset.unsupported':
+      return new DomainError('UNSUPPORTED_MEDIA_TYPE', `${String(fields['message'])}; send JSON in UTF-8.`);
+    case 'request.aborted':
+    case 'request.size.invalid':
+      return new DomainError('VALIDATION_FAILED', 'The body ended before its content-length.');
+  }
+  if (fields['name'] === 'URIError' || thrown instanceof URIError)
+    return new DomainError('VALIDATION_FAILED', 'The path is not valid percent-encoded UTF-8.');
+  if (isDatabaseAway(fields))
+    return new DomainError(
+      'DATABASE_UNAVAILABLE',
+      'The database cannot be reached at the moment; nothing was changed. Try again.',
+    );
+  return new DomainError('INTERNAL', 'Something went wrong on our side; the request id finds it in the log.');
+}
+
+/** Connection-level failures: SQLSTATE class 08, 57P0x (shutdown, starting up), 53300, and socket errors. */
+function isDatabaseAway(fields: Record<string, unknown>): boolean {
+  const driver = (fields['driverError'] ?? fields) as Record<string, unknown>;
+  const code = String(driver['code'] ?? '');
+  if (/^(08...|57P0[1-3]|53300)$/.test(code)) return true;
+  if (['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND'].includes(code))
+    return driver['syscall'] !== undefined;
+  return /Connection terminated|timeout exceeded when trying to connect/.test(
+    String(driver['message'] ?? ''),
+  );
+}

@@ -1,0 +1,38 @@
+import { applyDecorators } from '@nestjs/common';
+import { ApiProperty, ApiPropertyOptional, ApiResponse } from '@nestjs/swagger';
+import { ERROR_STATUS, type ErrorCode } from '#libs/core/errors/catalogue.js';
+
+/** Body of every error of the native API. */
+export class ErrorDto {
+  @ApiProperty({
+    description: 'What went wrong, for programs.',
+    enum: Object.keys(ERROR_STATUS),
+    example: 'NOT_FOUND',
+  })
+  code!: ErrorCode;
+
+  @ApiProperty({ description: 'What went wrong and how to mend it, for people.' })
+  message!: string;
+
+  @ApiPropertyOptional({
+    description: 'Particulars, by code: one entry per bad field, the two revisions of a conflict…',
+  })
+  details?: unknown;
+
+  @ApiProperty({ description: 'Also in header x-request-id; finds the request in the log.' })
+  requestId!: string;
+}
+
+/** Documents the errors an operation can answer, grouped by status. */
+export function ApiErrors(...codes: ErrorCode[]): MethodDecorator & ClassDecorator {
+  const byStatus = new Map<number, ErrorCode[]>();
+  for (const code of codes) {
+    const status = ERROR_STATUS[code];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  return applyDecorators(
+    ...[...byStatus].map(([status, names]) =>
+      ApiResponse({ status, description: names.join(', '), type: ErrorDto }),
+    ),
+  );
+}

@@ -1,0 +1,20 @@
+import { readSettings } from '#libs/platform/config/settings.js';
+import { migrate } from '#libs/platform/database/data-source.js';
+import { createLogger } from '#libs/platform/log/logger.js';
+import { createApp } from './app.js';
+
+const settings = readSettings(process.env, [
+  'DATABASE_URL',
+  'S3_ENDPOINT',
+  'AWS_ACCESS_KEY_ID',
+  'AWS_SECRET_ACCESS_KEY',
+  'CATENA_ENCRYPTION_KEYS',
+]);
+const logger = createLogger('registry', settings.CATENA_LOG_LEVEL);
+const ran = await migrate(settings.DATABASE_URL!);
+if (ran.length > 0) logger.info({ ran }, 'schema migrated');
+const app = await createApp(settings, logger);
+await app.listen(settings.CATENA_REGISTRY_PORT, settings.CATENA_HOST);
+logger.info({ url: await app.getUrl() }, 'registry is listening');
+// Started by the launcher: when it dies, however it dies, so do we.
+process.once('disconnect', () => void app.close());

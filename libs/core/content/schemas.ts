@@ -1,0 +1,252 @@
+/**
+ * JSON Schemas (draft 2020-12) of what a version holds, by kind. Published by the registry, used by the same
+ * code that validates, so the two cannot differ. Unknown fields are refused everywhere.
+ */
+
+export type Kind = 'prompt' | 'model' | 'chain';
+export const KINDS: readonly Kind[] = ['prompt', 'model', 'chain'];
+
+/** Names of entries, endpoints, arms…: what fits in a URL path and in a `name@alias` reference unescaped. */
+export const NAME_PATTERN = '^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$';
+/** As a name, but never a bare number, so that `name@3` is a version and `name@champion` an alias. */
+export const ALIAS_PATTERN = '^(?![0-9]+$)[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$';
+export const DIGEST_PATTERN = '^sha256:[0-9a-f]{64}$';
+
+const name = { type: 'string', pattern: NAME_PATTERN, maxLength: 128 } as const;
+const dialect = 'https://json-schema.org/draft/2020-12/schema';
+
+export const promptSchema = {
+  $schema: dialect,
+  title: 'Prompt content',
+  description:
+    'A text, or a list of chat messages, with {{variable}} placeholders and at most one {{messages}} slot.',
+  type: 'object',
+  discriminator: { propertyName: 'type' },
+  required: ['type'],
+  oneOf: [
+    {
+      type: 'object',
+      title: 'Text prompt',
+      description: 'Rendered into one user message.',
+      properties: {
+        type: { const: 'text' },
+        text: { type: 'string', minLength: 1, maxLength: 1_000_000, description: 'The template.' },
+      },
+      required: ['type', 'text'],
+      additionalProperties: false,
+    },
+    {
+      type: 'object',
+      title: 'Chat prompt',
+      properties: {
+        type: { const: 'chat' },
+        messages: {
+          type: 'array',
+          minItems: 1,
+          maxItems: 1000,
+          description: 'Messages in order. The string "{{messages}}" stands for the conversation so far.',
+          items: {
+            anyOf: [
+              { const: '{{messages}}' },
+              {
+                type: 'object',
+                properties: {
+                  role: { enum: ['system', 'developer', 'user', 'assistant'] },
+                  content: { type: 'string', maxLength: 1_000_000 },
+                },
+                required: ['role', 'content'],
+                additionalProperties: false,
+              },
+            ],
+          },
+        },
+      },
+      required: ['type', 'messages'],
+      additionalProperties: false,
+    },
+  ],
+} as const;
+
+export const modelSchema = {
+  $schema: dialect,
+  title: 'Model content',
+  description: 'A model as it was trained or chosen: base weights, or an adapter on top of them.',
+  type: 'object',
+  properties: {
+    format: {
+      enum: ['hosted', 'weights', 'lora'],
+      description: 'Served by a vendor, own weights, or a LoRA adapter.',
+    },
+    model: {
+      type: 'string',
+      minLength: 1,
+      maxLength: 256,
+      description: 'Name under which a model endpoint serves it.',
+    },
+    baseModel: {
+      type: 'string',
+      minLength: 1,
+      maxLength: 256,
+      description: 'For an adapter: what it adapts.',
+    },
+    source: {
+      type: 'string',
+      maxLength: 2048,
+      description: 'Where it comes from: a hub id, a URI, a commit.',
+    },
+    task: { type: 'string', maxLength: 128 },
+    metadata: { type: 'object', description: 'Anything else worth keeping with the version.' },
+  },
+  required: ['format', 'model'],
+  additionalProperties: false,
+} as const;
+
+const parameters = {
+  type: 'object',
+  title: 'Generation parameters',
+  description:
+    "OpenAI's and vLLM's names, sent as they stand. Anything a server takes beyond these goes into extraBody.",
+  properties: {
+    temperature: { type: 'number', minimum: 0, maximum: 2 },
+    top_p: { type: 'number', minimum: 0, maximum: 1 },
+    top_k: { type: 'integer', minimum: -1 },
+    min_p: { type: 'number', minimum: 0, maximum: 1 },
+    max_tokens: { type: 'integer', minimum: 1 },
+    max_completion_tokens: { type: 'integer', minimum: 1 },
+    frequency_penalty: { type: 'number', minimum: -2, maximum: 2 },
+    presence_penalty: { type: 'number', minimum: -2, maximum: 2 },
+    repetition_penalty: { type: 'number', exclusiveMinimum: 0 },
+    seed: { type: 'integer' },
+    stop: {
+      anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: 16 }],
+    },
+    logprobs: { type: 'boolean' },
+    top_logprobs: { type: 'integer', minimum: 0, maximum: 20 },
+    reasoning_effort: { type: 'string', maxLength: 32 },
+  },
+  additionalProperties: false,
+} as const;
+
+const generate = {
+  type: 'object',
+  title: 'Generation',
+  description: 'Where and with what the chain generates.',
+  properties: {
+    modelEndpoint: { ...name, description: 'Name of a model endpoint.' },
+    model: {
+      type: 'string',
+      minLength: 1,
+      maxLength: 256,
+      description: 'Model name as the model endpoint serves it.',
+    },
+    registeredModel: {
+      $ref: '#/$defs/reference',
+      description: 'The registered model version behind it, for lineage.',
+    },
+    parameters,
+    extraBody: {
+      type: 'object',
+      description: 'Further fields of the upstream request body, sent as they stand.',
+    },
+  },
+  required: ['modelEndpoint', 'model'],
+  additionalProperties: false,
+} as const;
+
+const step = {
+  type: 'object',
+  title: 'Step',
+  properties: {
+    name: { ...name, description: 'Unique in the chain.' },
+    type: { ...name, description: 'What kind of step this is.' },
+    config: { type: 'object', description: 'Settings of the step, by its type.' },
+  },
+  required: ['name', 'type'],
+  additionalProperties: false,
+} as const;
+
+export const chainSchema = {
+  $schema: dialect,
+  title: 'Chain content',
+  description:
+    'One versioned configuration: prompt, generation, fallbacks, output contract, retry policy and steps. References are pinned when the version is registered.',
+  type: 'object',
+  properties: {
+    prompt: {
+      $ref: '#/$defs/reference',
+      description: 'The prompt version, as name@alias, name@number or pinned.',
+    },
+    generate,
+    fallbacks: {
+      type: 'array',
+      maxItems: 8,
+      items: generate,
+      description: 'Tried in order when the generation before has failed.',
+    },
+    output: {
+      type: 'object',
+      title: 'Output contract',
+      description: 'What the answer must look like.',
+      properties: {
+        name: { ...name, maxLength: 64, description: 'Name of the schema, as sent upstream.' },
+        schema: { type: 'object', description: 'A JSON Schema the answer must satisfy.' },
+        strict: {
+          type: 'boolean',
+          description: 'Ask the model endpoint to enforce the schema while decoding.',
+        },
+      },
+      required: ['schema'],
+      additionalProperties: false,
+    },
+    retry: {
+      type: 'object',
+      title: 'Retry policy',
+      description: 'Per generation, before its first content: 429, 5xx, connection errors and time-outs.',
+      properties: {
+        maxAttempts: { type: 'integer', minimum: 1, maximum: 10, description: 'The first attempt included.' },
+        initialBackoffMs: { type: 'integer', minimum: 0, maximum: 60_000 },
+        maxBackoffMs: { type: 'integer', minimum: 0, maximum: 60_000 },
+      },
+      required: ['maxAttempts'],
+      additionalProperties: false,
+    },
+    steps: {
+      type: 'object',
+      title: 'Steps',
+      description: 'Ordered steps around the generation.',
+      properties: {
+        before: { type: 'array', items: step, maxItems: 32 },
+        after: { type: 'array', items: step, maxItems: 32 },
+      },
+      additionalProperties: false,
+    },
+  },
+  required: ['prompt', 'generate'],
+  additionalProperties: false,
+  $defs: {
+    reference: {
+      title: 'Reference',
+      anyOf: [
+        {
+          type: 'string',
+          maxLength: 256,
+          pattern: '^[A-Za-z0-9._-]+@[A-Za-z0-9._-]+$',
+          description: 'name@alias or name@number; resolved and pinned when the version is registered.',
+        },
+        {
+          type: 'object',
+          title: 'Pinned reference',
+          properties: {
+            name,
+            version: { type: 'integer', minimum: 1 },
+            digest: { type: 'string', pattern: DIGEST_PATTERN },
+          },
+          required: ['name', 'version', 'digest'],
+          additionalProperties: false,
+        },
+      ],
+    },
+  },
+} as const;
+
+export const CONTENT_SCHEMAS = { prompt: promptSchema, model: modelSchema, chain: chainSchema } as const;

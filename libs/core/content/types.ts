@@ -1,0 +1,63 @@
+import type { Json } from '../canonical/canonical.js';
+import type { PromptContent } from '../template/template.js';
+
+/** A reference that names one version for ever. */
+export interface PinnedReference {
+  readonly name: string;
+  readonly version: number;
+  readonly digest: string;
+}
+
+/** As a caller may write it: `name@alias`, `name@number`, or already pinned. */
+export type Reference = string | PinnedReference;
+
+export interface Generation<R = PinnedReference> {
+  readonly modelEndpoint: string;
+  readonly model: string;
+  readonly registeredModel?: R;
+  readonly parameters?: { readonly [name: string]: Json };
+  readonly extraBody?: { readonly [name: string]: Json };
+}
+
+export interface Step {
+  readonly name: string;
+  readonly type: string;
+  readonly config?: { readonly [name: string]: Json };
+}
+
+export interface OutputContract {
+  readonly name?: string;
+  readonly schema: { readonly [keyword: string]: Json };
+  readonly strict?: boolean;
+}
+
+export interface RetryPolicy {
+  readonly maxAttempts: number;
+  readonly initialBackoffMs?: number;
+  readonly maxBackoffMs?: number;
+}
+
+/** Content of a chain version. `R` is `PinnedReference` once registered. */
+export interface ChainContent<R = PinnedReference> {
+  readonly prompt: R;
+  readonly generate: Generation<R>;
+  readonly fallbacks?: readonly Generation<R>[];
+  readonly output?: OutputContract;
+  readonly retry?: RetryPolicy;
+  readonly steps?: { readonly before?: readonly Step[]; readonly after?: readonly Step[] };
+}
+
+export interface ModelContent {
+  readonly format: 'hosted' | 'weights' | 'lora';
+  readonly model: string;
+  readonly baseModel?: string;
+  readonly source?: string;
+  readonly task?: string;
+  readonly metadata?: { readonly [name: string]: Json };
+}
+
+export interface ContentByKind {
+  prompt: PromptContent;
+  model: ModelContent;
+  chain: ChainContent;
+}

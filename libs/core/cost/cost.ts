@@ -1,0 +1,17 @@
+export interface TokenPrices {
+  /** micro-USD per million prompt tokens; integer. 500 000 is 0.50 USD per million. */
+  readonly inputMicroUsdPerMillionTokens: number;
+  /** micro-USD per million completion tokens; integer. */
+  readonly outputMicroUsdPerMillionTokens: number;
+}
+
+/**
+ * Cost of one model call in micro-USD, rounded half up to a whole number.
+ * BigInt inside, because tokens × price passes 2^53 long before either does.
+ */
+export function costMicroUsd(prices: TokenPrices, inputTokens: number, outputTokens: number): number {
+  const scaled =
+    BigInt(inputTokens) * BigInt(prices.inputMicroUsdPerMillionTokens) +
+    BigInt(outputTokens) * BigInt(prices.outputMicroUsdPerMillionTokens);
+  return Number((scaled + 500_000n) / 1_000_000n);
+}

@@ -1,0 +1,209 @@
+/**
+ * Every setting of every Catena process, in one table. Documented in docs/settings.md, which a test holds
+ * against this table. Nothing else reads `process.env`.
+ */
+import { Ajv, type ErrorObject } from 'ajv';
+import addFormats from 'ajv-formats';
+import { resolve } from 'node:path';
+
+const port = { type: 'integer', minimum: 0, maximum: 65_535 } as const;
+
+export const SETTINGS = {
+  CATENA_HOST: {
+    type: 'string',
+    minLength: 1,
+    default: '127.0.0.1',
+    description: 'Address the registry and the gateway bind to.',
+  },
+  CATENA_REGISTRY_PORT: { ...port, default: 5080, description: 'Port of the registry: REST, Swagger.' },
+  CATENA_GATEWAY_PORT: {
+    ...port,
+    default: 5081,
+    description: 'Port of the gateway: resolve, chat completions.',
+  },
+  CATENA_SIMULATOR_PORT: { ...port, default: 5082, description: 'Port of the model simulator.' },
+  CATENA_DATA_DIR: {
+    type: 'string',
+    minLength: 1,
+    default: '.catena',
+    description: 'Directory of the embedded stores, the spool, the last snapshot and the generated key.',
+  },
+  CATENA_LOG_LEVEL: {
+    type: 'string',
+    enum: ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
+    default: 'info',
+    description: 'Least severe level that is logged.',
+  },
+  DATABASE_URL: {
+    type: 'string',
+    pattern: '^postgres(ql)?://',
+    description: 'PostgreSQL to use. Unset: the launcher starts an embedded PostgreSQL 18.',
+  },
+  CATENA_DATABASE_POOL: {
+    type: 'integer',
+    minimum: 1,
+    maximum: 500,
+    default: 16,
+    description: 'Most connections the registry holds to PostgreSQL.',
+  },
+  S3_ENDPOINT: {
+    type: 'string',
+    format: 'uri',
+    description: 'S3-compatible store to use. Unset: the launcher starts an embedded S3 server.',
+  },
+  S3_BUCKET: {
+    type: 'string',
+    minLength: 3,
+    maxLength: 63,
+    default: 'catena',
+    description: 'Bucket for artifacts.',
+  },
+  S3_PUBLIC_ENDPOINT: {
+    type: 'string',
+    format: 'uri',
+    description: 'Base URL put into presigned URLs, where clients reach the store at another address.',
+  },
+  AWS_REGION: { type: 'string', minLength: 1, default: 'us-east-1', description: 'Region of the bucket.' },
+  AWS_ACCESS_KEY_ID: { type: 'string', minLength: 1, description: 'Access key of the bucket.' },
+  AWS_SECRET_ACCESS_KEY: { type: 'string', minLength: 1, description: 'Secret key of the bucket.' },
+  CATENA_ENCRYPTION_KEYS: {
+    type: 'string',
+    pattern: '^[A-Za-z0-9_-]{1,32}:[A-Za-z0-9+/]{43}=(,[A-Za-z0-9_-]{1,32}:[A-Za-z0-9+/]{43}=)*$',
+    description:
+      'Keys for credentials at rest, as id:base64 of 32 bytes, comma-separated; the first encrypts, all decrypt. The launcher makes one.',
+  },
+  CATENA_MAX_BODY_BYTES: {
+    type: 'integer',
+    minimum: 1024,
+    maximum: 1_073_741_824,
+    default: 10_485_760,
+    description: 'Largest JSON request body; a larger one is answered 413.',
+  },
+  CATENA_POLL_INTERVAL_MS: {
+    type: 'integer',
+    minimum: 10,
+    maximum: 60_000,
+    default: 1000,
+    description: 'How often a gateway asks for changes when no notification arrives, in milliseconds.',
+  },
+  CATENA_SPOOL_MAX_BYTES: {
+    type: 'integer',
+    minimum: 1_048_576,
+    default: 10_737_418_240,
+    description: 'Most bytes of inference rows a gateway keeps on disk while PostgreSQL is away.',
+  },
+  CATENA_SPOOL_FULL: {
+    type: 'string',
+    enum: ['refuse', 'drop'],
+    default: 'refuse',
+    description: 'When the spool is full: refuse requests (503), or answer them without a row and count it.',
+  },
+  CATENA_SPOOL_FSYNC: {
+    type: 'string',
+    enum: ['off', 'interval', 'always'],
+    default: 'interval',
+    description:
+      'When rows are forced to the disk: never, every 100 ms, or before every answer (survives power loss).',
+  },
+  CATENA_QUEUE_MAX: {
+    type: 'integer',
+    minimum: 0,
+    maximum: 1_000_000,
+    default: 1000,
+    description: 'Most requests waiting for a free replica of one model endpoint; beyond it 429.',
+  },
+  CATENA_QUEUE_TIMEOUT_MS: {
+    type: 'integer',
+    minimum: 1,
+    default: 30_000,
+    description: 'Longest wait for a free replica, in milliseconds; beyond it 429.',
+  },
+  CATENA_CONNECT_TIMEOUT_MS: {
+    type: 'integer',
+    minimum: 1,
+    default: 5_000,
+    description: 'Longest wait for a connection to a replica, in milliseconds.',
+  },
+  CATENA_HEADERS_TIMEOUT_MS: {
+    type: 'integer',
+    minimum: 1,
+    default: 120_000,
+    description: 'Longest wait for the response headers of a replica, in milliseconds.',
+  },
+  CATENA_IDLE_TIMEOUT_MS: {
+    type: 'integer',
+    minimum: 1,
+    default: 60_000,
+    description: 'Longest gap inside the response of a replica, in milliseconds.',
+  },
+  CATENA_TOTAL_TIMEOUT_MS: {
+    type: 'integer',
+    minimum: 1,
+    default: 600_000,
+    description: 'Longest time for one request to the gateway, all attempts together, in milliseconds.',
+  },
+} as const;
+
+interface SettingTypes {
+  string: string;
+  integer: number;
+}
+type Definitions = typeof SETTINGS;
+export type SettingName = keyof Definitions;
+type Value<N extends SettingName> = SettingTypes[Definitions[N]['type']];
+
+/** The settings of one process: frozen; those without default may be undefined. */
+export type Settings = {
+  readonly [N in SettingName]: Definitions[N] extends { default: unknown } ? Value<N> : Value<N> | undefined;
+};
+
+/** Thrown at start: one line per bad variable, all at once. */
+export class SettingsError extends Error {
+  override readonly name = 'SettingsError';
+}
+
+/**
+ * Reads the settings from an environment. Relative directories are made absolute against the working directory.
+ * Empty variables count as unset. Unknown `CATENA_…` variables are refused, because they are nearly always typos.
+ * @throws SettingsError naming every bad variable.
+ */
+export function readSettings(
+  env: Readonly<Record<string, string | undefined>>,
+  required: readonly SettingName[] = [],
+): Settings {
+  const given: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(env)) {
+    if (value !== undefined && value !== '' && (name in SETTINGS || name.startsWith('CATENA_')))
+      given[name] = value;
+  }
+  const ajv = new Ajv({ allErrors: true, coerceTypes: true, useDefaults: true, strictTypes: false });
+  addFormats.default(ajv);
+  const validate = ajv.compile({
+    type: 'object',
+    properties: SETTINGS,
+    required: [...required],
+    additionalProperties: false,
+  });
+  if (!validate(given)) {
+    const lines = (validate.errors ?? []).map((error) => `  ${line(error)}`);
+    throw new SettingsError(
+      `Bad settings:\n${lines.join('\n')}\nAll settings are listed in docs/settings.md.`,
+    );
+  }
+  given['CATENA_DATA_DIR'] = resolve(String(given['CATENA_DATA_DIR']));
+  return Object.freeze(given as unknown as Settings);
+}
+
+function line(error: ErrorObject): string {
+  const name = error.instancePath.slice(1);
+  switch (error.keyword) {
+    case 'additionalProperties':
+      return `${error.params['additionalProperty']}: there is no such setting`;
+    case 'required':
+      return `${error.params['missingProperty']}: must be set`;
+    case 'enum':
+      return `${name}: must be one of ${(error.params['allowedValues'] as string[]).join(', ')}`;
+    default:
+      return `${name}: ${error.message}`;
+  }
+}

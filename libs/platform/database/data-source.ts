@@ -1,0 +1,70 @@
+import 'reflect-metadata';
+import pg from 'pg';
+import { DataSource, type DataSourceOptions, type EntityTarget, type ObjectLiteral } from 'typeorm';
+import { Foundation1795305600001 } from '#migrations/1795305600001-foundation.js';
+import { Registry1795305600002 } from '#migrations/1795305600002-registry.js';
+import { Artifacts1795305600003 } from '#migrations/1795305600003-artifacts.js';
+import { Serving1795305600004 } from '#migrations/1795305600004-serving.js';
+import { Inferences1795305600005 } from '#migrations/1795305600005-inferences.js';
+
+// int8 as number: every bigint of ours (bytes, micro-USD, sequence numbers) stays below 2^53, and the parser checks it.
+pg.types.setTypeParser(pg.types.builtins.INT8, (text) => {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value))
+    throw new RangeError(`The bigint ${text} does not fit a JavaScript number.`);
+  return value;
+});
+
+/** The workspace that exists from the first migration on. Tenancy by key arrives with authentication. */
+export const DEFAULT_WORKSPACE_ID = '00000000-0000-7000-8000-000000000001';
+
+const migrations = [
+  Foundation1795305600001,
+  Registry1795305600002,
+  Artifacts1795305600003,
+  Serving1795305600004,
+  Inferences1795305600005,
+];
+
+export interface DatabaseOptions {
+  readonly url: string;
+  /** Most connections of the pool. */
+  readonly poolSize: number;
+  /** Shown in pg_stat_activity. */
+  readonly applicationName: string;
+  readonly entities?: readonly EntityTarget<ObjectLiteral>[];
+}
+
+export function dataSourceOptions(options: DatabaseOptions): DataSourceOptions {
+  return {
+    type: 'postgres',
+    url: options.url,
+    applicationName: options.applicationName,
+    poolSize: options.poolSize,
+    connectTimeoutMS: 5_000,
+    entities: [...(options.entities ?? [])] as Function[],
+    migrations,
+    migrationsTableName: 'migration',
+    migrationsTransactionMode: 'each',
+    synchronize: false,
+    logging: ['warn'],
+  };
+}
+
+/**
+ * Brings the schema up to date. Processes that start together take turns on an advisory lock.
+ * @returns names of the migrations that ran.
+ */
+export async function migrate(url: string): Promise<string[]> {
+  const source = new DataSource(dataSourceOptions({ url, poolSize: 2, applicationName: 'catena-migrate' }));
+  await source.initialize();
+  const guard = source.createQueryRunner();
+  try {
+    await guard.query(`SELECT pg_advisory_lock(hashtext('catena_migrate'))`);
+    const ran = await source.runMigrations();
+    return ran.map((migration) => migration.name);
+  } finally {
+    await guard.release();
+    await source.destroy();
+  }
+}

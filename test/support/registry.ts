@@ -1,0 +1,74 @@
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { inject } from 'vitest';
+import { createApp } from '../../apps/registry/src/app.js';
+import { readSettings, type Settings } from '../../libs/platform/config/settings.js';
+import { createLogger } from '../../libs/platform/log/logger.js';
+import { createTestDatabase, type TestDatabase } from './database.js';
+
+export const TEST_ENCRYPTION_KEYS = `test:${Buffer.alloc(32, 7).toString('base64')}`;
+
+export interface Answer<T = any> {
+  readonly status: number;
+  readonly body: T;
+  readonly headers: Headers;
+}
+
+export interface TestRegistry {
+  readonly url: string;
+  readonly settings: Settings;
+  readonly database: TestDatabase;
+  readonly app: NestExpressApplication;
+  /** Sends a request under `/api/v1`; the body is sent as JSON, the answer parsed as JSON where it is. */
+  call<T = any>(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<Answer<T>>;
+  close(): Promise<void>;
+}
+
+/** The real registry on a port of its own, over a database of its own. */
+export async function startTestRegistry(overrides: Record<string, string> = {}): Promise<TestRegistry> {
+  const database = await createTestDatabase();
+  const settings = readSettings(registryEnvironment(database, overrides));
+  const app = await createApp(settings, createLogger('registry', settings.CATENA_LOG_LEVEL));
+  await app.listen(0, '127.0.0.1');
+  const url = (await app.getUrl()).replace('[::1]', '127.0.0.1');
+  return {
+    url,
+    settings,
+    database,
+    app,
+    async call(method, path, body, headers = {}) {
+      const response = await fetch(`${url}/api/v1${path}`, {
+        method,
+        headers: body === undefined ? headers : { 'content-type': 'application/json', ...headers },
+        ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      });
+      const text = await response.text();
+      const isJson = response.headers.get('content-type')?.includes('json');
+      return { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers };
+    },
+    async close() {
+      await app.close();
+      await database.drop();
+    },
+  };
+}
+
+/** Environment of a registry process over a test database and the shared S3 server. */
+export function registryEnvironment(
+  database: TestDatabase,
+  overrides: Record<string, string> = {},
+): Record<string, string> {
+  return {
+    DATABASE_URL: database.url,
+    S3_ENDPOINT: inject('s3Endpoint'),
+    AWS_ACCESS_KEY_ID: 'S3RVER',
+    AWS_SECRET_ACCESS_KEY: 'S3RVER',
+    CATENA_ENCRYPTION_KEYS: TEST_ENCRYPTION_KEYS,
+    CATENA_LOG_LEVEL: 'error',
+    ...overrides,
+  };
+}
