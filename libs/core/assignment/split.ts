@@ -65,14 +65,14 @@ export function deriveRanges(arms: readonly WeightedArm[], previous: readonly Ra
 
 /** Which buckets change hands between two revisions, one entry per pair of arms, in bucket order. */
 export function movements(previous: readonly RangedArm[], next: readonly RangedArm[]): Movement[] {
-  const before = armTable(previous);
-  const after = armTable(next);
+  const before = compileRanges(previous);
+  const after = compileRanges(next);
   const moved = new Map<string, { from: string | undefined; to: string; ranges: BucketRange[] }>();
   for (let bucket = 0; bucket < BUCKETS; bucket++) {
-    const to = after[bucket];
-    if (to === undefined || to === -1) continue;
-    const fromIndex = before[bucket]!;
-    const from = fromIndex === -1 ? undefined : previous[fromIndex]!.name;
+    const to = armAt(after, bucket);
+    if (to === undefined) continue;
+    const fromIndex = armAt(before, bucket);
+    const from = fromIndex === undefined ? undefined : previous[fromIndex]!.name;
     const toName = next[to]!.name;
     if (from === toName) continue;
     const key = JSON.stringify([from ?? null, toName]);
@@ -85,19 +85,56 @@ export function movements(previous: readonly RangedArm[], next: readonly RangedA
   return [...moved.values()].map((entry) => ({ ...entry, buckets: count(entry.ranges) }));
 }
 
-/**
- * Table of 10 000 entries: the index of the arm that owns each bucket, −1 where none does.
- * This is what a resolver keeps in memory: one array read per request.
- */
-export function armTable(arms: readonly { readonly ranges: readonly BucketRange[] }[]): Int16Array {
-  const table = new Int16Array(BUCKETS).fill(-1);
-  arms.forEach((arm, index) => {
-    for (const [start, end] of arm.ranges) table.fill(index, start, end);
-  });
-  return table;
+/** Bucket ranges of all arms laid out for look-up: `starts` ascending, `owners[i]` owns `[starts[i], starts[i+1])`. */
+export interface CompiledRanges {
+  readonly starts: Uint16Array;
+  /** Index of the owning arm; NOBODY where no arm does. */
+  readonly owners: Uint8Array;
+}
+
+const NOBODY = 255;
+/** Most arms a split may have. */
+export const MAX_ARMS = 100;
+
+/** Lays the ranges of a split out for `armAt`. A few dozen bytes per endpoint, so that 100 000 of them fit in memory. */
+export function compileRanges(arms: readonly { readonly ranges: readonly BucketRange[] }[]): CompiledRanges {
+  const spans = arms.flatMap((arm, owner) => arm.ranges.map(([start, end]) => ({ start, end, owner })));
+  spans.sort((a, b) => a.start - b.start);
+  const starts: number[] = [];
+  const owners: number[] = [];
+  let cursor = 0;
+  for (const { start, end, owner } of spans) {
+    if (start > cursor) {
+      starts.push(cursor);
+      owners.push(NOBODY);
+    }
+    starts.push(start);
+    owners.push(owner);
+    cursor = end;
+  }
+  if (cursor < BUCKETS) {
+    starts.push(cursor);
+    owners.push(NOBODY);
+  }
+  return { starts: Uint16Array.from(starts), owners: Uint8Array.from(owners) };
+}
+
+/** Index of the arm that owns a bucket; undefined where none does. */
+export function armAt({ starts, owners }: CompiledRanges, bucket: number): number | undefined {
+  let low = 0;
+  let high = starts.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (starts[middle]! <= bucket) low = middle;
+    else high = middle - 1;
+  }
+  const owner = owners[low]!;
+  return owner === NOBODY ? undefined : owner;
 }
 
 function checkWeights(arms: readonly WeightedArm[]): void {
+  if (arms.length > MAX_ARMS)
+    throw new RangeError(`A split has at most ${MAX_ARMS} arms; this one has ${arms.length}.`);
   const names = new Set<string>();
   let sum = 0;
   for (const { name, weightBps } of arms) {

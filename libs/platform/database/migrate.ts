@@ -1,4 +1,4 @@
-import { readSettings } from '#libs/platform/config/settings.js';
+import { readSettings } from '../config/settings.js';
 import { migrate } from './data-source.js';
 
 const settings = readSettings(process.env, ['DATABASE_URL']);

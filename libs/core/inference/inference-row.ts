@@ -1,0 +1,56 @@
+/** How the arm of an inference was found. */
+export type Assignment = 'split' | 'override' | 'random';
+
+/** `interrupted`: the gateway died before the answer was complete; written when the spool is replayed. */
+export type InferenceStatus = 'ok' | 'error' | 'cancelled' | 'interrupted';
+
+/** What is known when a request is admitted. Spooled before the request goes upstream. */
+export interface InferenceOpening {
+  /** UUIDv7; its time is `startedAt`. */
+  readonly id: string;
+  /** RFC 3339, UTC, milliseconds. */
+  readonly startedAt: string;
+  readonly workspaceId: string;
+  readonly endpoint: string;
+  readonly splitRevision: number;
+  readonly arm: string;
+  readonly chain: string;
+  readonly chainVersion: number;
+  readonly chainDigest: string;
+  readonly unit: string | null;
+  readonly bucket: number;
+  /** Whether the same unit gets the same arm again: false when it was drawn at random. */
+  readonly sticky: boolean;
+  readonly assignment: Assignment;
+  readonly streamed: boolean;
+  /** The caller's `metadata`, as JSON text. */
+  readonly metadata: string | null;
+  /** The body sent to the model endpoint, as sent. */
+  readonly request: string;
+}
+
+/** What is known when the request has ended. Spooled before the last byte of the answer goes out. */
+export interface InferenceClosing {
+  readonly status: InferenceStatus;
+  readonly errorCode: string | null;
+  readonly errorMessage: string | null;
+  /** Model endpoint, model and replica of the last attempt. */
+  readonly modelEndpoint: string | null;
+  readonly model: string | null;
+  readonly replica: string | null;
+  readonly attempts: number;
+  readonly finishReason: string | null;
+  /** Whether the answer satisfies the chain's output contract; null without contract or answer. */
+  readonly schemaValid: boolean | null;
+  readonly inputTokens: number | null;
+  readonly outputTokens: number | null;
+  readonly costMicroUsd: number | null;
+  readonly latencyMs: number | null;
+  /** Time to the first content of the answer. */
+  readonly ttftMs: number | null;
+  /** The body received; of a stream, the same answer assembled into one chat completion object. */
+  readonly response: string | null;
+}
+
+/** One row of table `inference`. */
+export type InferenceRow = InferenceOpening & InferenceClosing;
