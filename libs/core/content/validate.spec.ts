@@ -1,0 +1,124 @@
+import { describe, expect, it } from 'vitest';
+import { DomainError } from '../errors/catalogue.js';
+import { parseReference } from './reference.js';
+import { compileOutputSchema, servingProblem, validateContent, type Problem } from './validate.js';
+
+const chain = { prompt: 'support@champion', generate: { modelEndpoint: 'gpu', model: 'llama' } };
+
+function problems(kind: 'prompt' | 'model' | 'chain', content: unknown): readonly Problem[] {
+  try {
+    validateContent(kind, content);
+    return [];
+  } catch (error) {
+    if (!(error instanceof DomainError)) throw error;
+    expect(error.code).toBe('VALIDATION_FAILED');
+    return error.details as Problem[];
+  }
+}
+
+describe('content validation', () => {
+  it.each([
+    ['prompt', { type: 'text', text: 'Hi {{name}}' }],
+    ['prompt', { type: 'chat', messages: [{ role: 'system', content: 'x' }, '{{messages}}'] }],
+    ['model', { format: 'lora', model: 'triage-7b', baseModel: 'llama' }],
+    ['chain', chain],
+    [
+      'chain',
+      {
+        ...chain,
+        generate: {
+          ...chain.generate,
+          parameters: { temperature: 0.2, top_k: 40 },
+          extraBody: { min_tokens: 3 },
+        },
+        fallbacks: [{ modelEndpoint: 'vendor', model: 'm' }],
+        output: { schema: { type: 'object' }, strict: true },
+        retry: { maxAttempts: 3 },
+        steps: { before: [{ name: 'redact', type: 'regex', config: { pattern: 'x' } }], after: [] },
+      },
+    ],
+  ] as const)('takes a good %s', (kind, content) => {
+    expect(problems(kind, content)).toEqual([]);
+  });
+
+  it.each([
+    ['an unknown field', 'chain', { ...chain, temprature: 1 }, '', 'unknown field "temprature"'],
+    ['a missing prompt', 'chain', { generate: chain.generate }, '', 'lacks the field "prompt"'],
+    ['a reference without @', 'chain', { ...chain, prompt: 'support' }, '/prompt', 'pattern'],
+    [
+      'a parameter out of range',
+      'chain',
+      { ...chain, generate: { ...chain.generate, parameters: { temperature: 9 } } },
+      '/generate/parameters/temperature',
+      '<= 2',
+    ],
+    [
+      'an unknown parameter',
+      'chain',
+      { ...chain, generate: { ...chain.generate, parameters: { temp: 1 } } },
+      '/generate/parameters',
+      'unknown field "temp"',
+    ],
+    [
+      'a broken output schema',
+      'chain',
+      { ...chain, output: { schema: { type: 'objekt' } } },
+      '/output/schema',
+      'not a usable JSON Schema',
+    ],
+    [
+      'an output schema that refers outside',
+      'chain',
+      { ...chain, output: { schema: { $ref: 'http://x/y' } } },
+      '/output/schema',
+      'not a usable JSON Schema',
+    ],
+    [
+      'two steps of one name',
+      'chain',
+      { ...chain, steps: { before: [{ name: 'a', type: 't' }], after: [{ name: 'a', type: 't' }] } },
+      '/steps',
+      'two steps are named "a"',
+    ],
+    ['an unclosed placeholder', 'prompt', { type: 'text', text: 'Hi {{name' }, '', 'not closed'],
+    ['a prompt of no type', 'prompt', { text: 'Hi' }, '', '"type"'],
+    [
+      'a role that is none',
+      'prompt',
+      { type: 'chat', messages: [{ role: 'boss', content: '' }] },
+      '/messages/0/role',
+      'must be one of',
+    ],
+    ['a model of no format', 'model', { model: 'x' }, '', 'lacks the field "format"'],
+    ['no object at all', 'chain', 'hello', '', 'must be object'],
+  ] as const)('refuses %s and says where', (_what, kind, content, path, words) => {
+    const found = problems(kind, content).find(
+      (problem) => problem.path === path && problem.message.includes(words),
+    );
+    expect(found, JSON.stringify(problems(kind, content))).toBeDefined();
+  });
+
+  it('lets a chain with steps be kept, but not be served without running them', () => {
+    const stepped = { ...chain, steps: { before: [], after: [{ name: 'mask', type: 'redact' }] } };
+    expect(problems('chain', stepped)).toEqual([]);
+    expect(servingProblem(stepped as never)).toContain('step "mask" has type "redact"');
+    expect(servingProblem(chain as never)).toBeUndefined();
+  });
+
+  it('keeps schemas of different chains apart, even when they share an $id', () => {
+    const text = compileOutputSchema({ $id: 'https://example.test/s', type: 'string' });
+    const number = compileOutputSchema({ $id: 'https://example.test/s', type: 'number' });
+    expect([text('x'), number('x'), number(1)]).toEqual([true, false, true]);
+  });
+});
+
+describe('references', () => {
+  it('tell numbers from aliases and split at the last @', () => {
+    expect(parseReference('a@3')).toEqual({ by: 'number', name: 'a', version: 3 });
+    expect(parseReference('a@v3')).toEqual({ by: 'alias', name: 'a', alias: 'v3' });
+    expect(parseReference({ name: 'a', version: 1, digest: 'sha256:x' })).toMatchObject({
+      by: 'pin',
+      version: 1,
+    });
+  });
+});
