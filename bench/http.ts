@@ -1,0 +1,166 @@
+import { compare, load, median, type Load, type Request } from './support/load.js';
+import { startServer, type Server } from './support/processes.js';
+import type { Row } from './support/report.js';
+import { ENDPOINT, resolvable, type Stack } from './support/stack.js';
+
+const SECONDS = 3;
+const RESOLVE: Request = { path: `/v1/resolve/${ENDPOINT}?unit=customer-4711` };
+const us = (value: number) => `${value.toFixed(0)} µs`;
+
+/** `GET /v1/resolve` against bare node:http answering a constant of the same size. */
+export async function resolve(stack: Stack, rounds: number): Promise<Row[]> {
+  const size = (await (await fetch(stack.gateway.url + RESOLVE.path)).arrayBuffer()).byteLength;
+  const bare = await startServer('bench/reference/constant-server.js', { BODY_BYTES: String(size) });
+  try {
+    const rate = (server: Server) => async () => (await load(server, RESOLVE, 32, SECONDS)).requestsPerSecond;
+    await load(stack.gateway, RESOLVE, 32, 1);
+    const { subject, reference, ratio } = await compare(rounds, rate(stack.gateway), rate(bare));
+    return [
+      {
+        what: '`GET /v1/resolve`, c=32',
+        reference: `bare node:http, a constant of ${size} bytes`,
+        measured: `${subject.toFixed(0)} against ${reference.toFixed(0)} req/s`,
+        ratio,
+        reach: '≥ 0.7× its req/s',
+        reached: ratio >= 0.7,
+      },
+    ];
+  } finally {
+    await bare.stop();
+  }
+}
+
+/** Chat completions, streamed and not, in CPU of the process in the middle, against the bare proxy. */
+export async function chat(stack: Stack, rounds: number): Promise<Row[]> {
+  const bare = await startServer('bench/reference/bare-proxy.js', { UPSTREAM: stack.upstream.url });
+  const body = (stream: boolean) =>
+    JSON.stringify({
+      model: ENDPOINT,
+      messages: [
+        { role: 'user', content: 'My card was charged twice for the same order, what can I do? '.repeat(4) },
+      ],
+      user: 'customer-4711',
+      metadata: { variables: { shop: 'Example & Sons' } },
+      stream,
+    });
+  const request = (stream: boolean): Request => ({
+    path: '/v1/chat/completions',
+    method: 'POST',
+    body: body(stream),
+  });
+  const cpu = (server: Server, stream: boolean, connections: number) => async () =>
+    (await load(server, request(stream), connections, SECONDS)).cpuUsPerRequest;
+  try {
+    await load(stack.gateway, request(false), 32, 2);
+    await load(bare, request(false), 32, 2);
+    const whole = await compare(rounds, cpu(stack.gateway, false, 32), cpu(bare, false, 32));
+    await load(stack.gateway, request(true), 16, 1);
+    const streamed = await compare(rounds, cpu(stack.gateway, true, 16), cpu(bare, true, 16));
+    return [
+      {
+        what: 'chat completion, not streamed, rows logged, CPU per request',
+        reference: 'bare node:http + undici `dispatch` proxy',
+        measured: `${us(whole.subject)} against ${us(whole.reference)}`,
+        ratio: whole.ratio,
+        reach: '≤ 1.5×',
+        reached: whole.ratio <= 1.5,
+      },
+      {
+        what: 'chat completion, streamed, CPU per SSE frame',
+        reference: 'the same bare proxy',
+        measured: `${us(streamed.subject / FRAMES)} against ${us(streamed.reference / FRAMES)}`,
+        ratio: streamed.ratio,
+        reach: '≤ 1.25×',
+        reached: streamed.ratio <= 1.25,
+      },
+    ];
+  } finally {
+    await bare.stop();
+  }
+}
+
+/** Frames per stream of bench/reference/upstream.ts: 100 of content, then finish, usage and [DONE] in one write. */
+const FRAMES = 101;
+
+/** Keep-alive with few connections: a delayed acknowledgement would show as steps of 40 ms. */
+export async function keepAlive(stack: Stack): Promise<Row[]> {
+  const runs: { name: string; result: Load }[] = [];
+  for (const connections of [1, 10]) {
+    runs.push({
+      name: `resolve, c=${connections}`,
+      result: await load(stack.gateway, RESOLVE, connections, SECONDS),
+    });
+    const body = JSON.stringify({
+      model: ENDPOINT,
+      messages: [{ role: 'user', content: 'Hello' }],
+      metadata: { variables: { shop: 'x' } },
+    });
+    const chatRequest: Request = { path: '/v1/chat/completions', method: 'POST', body };
+    runs.push({
+      name: `chat, c=${connections}`,
+      result: await load(stack.gateway, chatRequest, connections, SECONDS),
+    });
+  }
+  return runs.map(({ name, result }) => ({
+    what: `keep-alive: ${name}, p99`,
+    reference: 'the 40 ms of a delayed acknowledgement',
+    measured: `p50 ${result.p50Ms} ms, p99 ${result.p99Ms} ms, max ${result.maxMs} ms`,
+    ratio: result.p99Ms / 40,
+    reach: 'no 40 ms step: p99 < 40 ms',
+    reached: result.p99Ms < 40,
+  }));
+}
+
+/** Resolve with 10, 1 000 and 100 000 endpoints. */
+export async function scale(stack: Stack, rounds: number): Promise<Row[]> {
+  const rates: number[][] = [];
+  const sizes = [10, 1000, 100_000];
+  let have = 1;
+  for (const size of sizes) {
+    await addEndpoints(stack, have, size);
+    have = size;
+    await resolvable(stack.gateway, `scale-${size - 1}`);
+    // Spread over the endpoints, so that not one cached entry is measured.
+    const requests = Array.from({ length: 8 }, (_, index) => ({
+      path: `/v1/resolve/scale-${Math.max(1, Math.floor(((index + 1) * (size - 1)) / 8))}?unit=u`,
+    }));
+    await load(stack.gateway, requests[0]!, 32, 1);
+    const measured: number[] = [];
+    for (let round = 0; round < rounds; round++)
+      measured.push((await load(stack.gateway, requests[round % requests.length]!, 32, 2)).cpuUsPerRequest);
+    rates.push(measured);
+  }
+  const medians = rates.map(median);
+  const ratio = Math.max(...medians) / Math.min(...medians);
+  return [
+    {
+      what: 'resolve with 10, 1 000, 100 000 endpoints, CPU per request',
+      reference: 'itself: dearest over cheapest',
+      measured: medians.map(us).join(', '),
+      ratio,
+      reach: 'flat within 20 %',
+      reached: ratio <= 1.2,
+    },
+  ];
+}
+
+/**
+ * Copies the endpoint of the benchmarks as `scale-<from>` … `scale-<to − 1>`. A new epoch makes the gateway load everything anew:
+ * 100 000 changes inside one transaction are not what the feed is for.
+ */
+async function addEndpoints(stack: Stack, from: number, to: number): Promise<void> {
+  await stack.sql(`
+    BEGIN;
+    CREATE TEMPORARY TABLE fresh ON COMMIT DROP AS
+      SELECT n, gen_random_uuid() AS endpoint_id, gen_random_uuid() AS split_id FROM generate_series(${from}, ${to - 1}) n;
+    INSERT INTO endpoint (id, workspace_id, name, split_revision, created_at, created_by, updated_at)
+      SELECT f.endpoint_id, e.workspace_id, 'scale-' || f.n, 1, now(), 'bench', now() FROM fresh f, endpoint e WHERE e.name = '${ENDPOINT}';
+    INSERT INTO split (id, workspace_id, endpoint_id, revision, salt, overrides, moved_buckets, created_at, created_by)
+      SELECT f.split_id, s.workspace_id, f.endpoint_id, 1, 'salt-' || f.n, s.overrides, 10000, now(), 'bench'
+        FROM fresh f, split s JOIN endpoint e ON e.id = s.endpoint_id AND e.name = '${ENDPOINT}';
+    INSERT INTO arm (workspace_id, split_id, position, name, chain_version_id, weight_bps, ranges)
+      SELECT a.workspace_id, f.split_id, a.position, a.name, a.chain_version_id, a.weight_bps, a.ranges
+        FROM fresh f, arm a JOIN split s ON s.id = a.split_id JOIN endpoint e ON e.id = s.endpoint_id AND e.name = '${ENDPOINT}';
+    UPDATE change_head SET epoch = gen_random_uuid();
+    COMMIT;`);
+}
