@@ -50,6 +50,11 @@ export class Artifacts1795305600003 implements MigrationInterface {
       CREATE UNIQUE INDEX artifact_run_path_key ON artifact (run_id, path) WHERE run_id IS NOT NULL;
       CREATE INDEX artifact_blob_idx ON artifact (workspace_id, sha256);
 
+      -- A path never changes its bytes, and bytes never change their digest or size.
+      CREATE TRIGGER artifact_guard BEFORE UPDATE OR DELETE OR TRUNCATE ON artifact
+        EXECUTE FUNCTION catena_refuse_change();
+      CREATE TRIGGER blob_guard BEFORE UPDATE ON blob EXECUTE FUNCTION catena_refuse_change();
+
       -- An upload under way. Its bytes lie under a staging key until their digest is verified.
       CREATE TABLE artifact_upload (
         id            uuid        NOT NULL,

@@ -2,10 +2,11 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import { inject } from 'vitest';
 import { createApp } from '../../apps/registry/src/app.js';
 import { readSettings, type Settings } from '../../libs/platform/config/settings.js';
-import { createLogger } from '../../libs/platform/log/logger.js';
+import { createLogger, type Logger } from '../../libs/platform/log/logger.js';
 import { createTestDatabase, type TestDatabase } from './database.js';
+import { TEST_ENCRYPTION_KEYS } from './keys.js';
 
-export const TEST_ENCRYPTION_KEYS = `test:${Buffer.alloc(32, 7).toString('base64')}`;
+export { TEST_ENCRYPTION_KEYS };
 
 export interface Answer<T = any> {
   readonly status: number;
@@ -29,10 +30,13 @@ export interface TestRegistry {
 }
 
 /** The real registry on a port of its own, over a database of its own. */
-export async function startTestRegistry(overrides: Record<string, string> = {}): Promise<TestRegistry> {
+export async function startTestRegistry(
+  overrides: Record<string, string> = {},
+  logger?: Logger,
+): Promise<TestRegistry> {
   const database = await createTestDatabase();
   const settings = readSettings(registryEnvironment(database, overrides));
-  const app = await createApp(settings, createLogger('registry', settings.CATENA_LOG_LEVEL));
+  const app = await createApp(settings, logger ?? createLogger('registry', settings.CATENA_LOG_LEVEL));
   await app.listen(0, '127.0.0.1');
   const url = (await app.getUrl()).replace('[::1]', '127.0.0.1');
   return {

@@ -1,9 +1,12 @@
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
+import { contentSchemaComponents } from './entries/content-docs.js';
 
 /** The OpenAPI document of the registry, made from the decorators; the committed `openapi.json` is held against it. */
 export function openApiDocument(app: NestExpressApplication): OpenAPIObject {
   const config = new DocumentBuilder()
+    // 3.1, because its schemas are JSON Schema 2020-12, as the content schemas are.
+    .setOpenAPIVersion('3.1.0')
     .setTitle('Catena registry')
     .setDescription(
       'Versioned prompts, models and chains, their artifacts, the model endpoints that generate, and the serving endpoints whose traffic is split between chain versions.',
@@ -11,9 +14,17 @@ export function openApiDocument(app: NestExpressApplication): OpenAPIObject {
     .setVersion('1')
     .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
     .build();
-  return SwaggerModule.createDocument(app, config, {
+  const document = SwaggerModule.createDocument(app, config, {
     operationIdFactory: (controller, method) => `${controller.replace(/Controller$/, '')}_${method}`,
   });
+  return withNullTypes({
+    ...document,
+    paths: sorted(document.paths),
+    components: {
+      ...document.components,
+      schemas: sorted({ ...document.components?.schemas, ...contentSchemaComponents() }),
+    },
+  }) as OpenAPIObject;
 }
 
 /** Swagger UI at /docs, the document at /openapi.json. */
@@ -22,4 +33,34 @@ export function mountOpenApi(app: NestExpressApplication): void {
     jsonDocumentUrl: 'openapi.json',
     customSiteTitle: 'Catena registry',
   });
+}
+
+/** By key, so that the order in which modules are imported does not show in the committed document. */
+function sorted<T extends object>(map: T): T {
+  return Object.fromEntries(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1))) as T;
+}
+
+/** OpenAPI 3.1 has no `nullable`, which the decorators write; it says null with a type, as JSON Schema does. */
+function withNullTypes(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withNullTypes);
+  if (typeof value !== 'object' || value === null) return value;
+  const { nullable, ...rest } = value as Record<string, unknown>;
+  const converted = Object.fromEntries(
+    Object.entries(rest).map(([key, child]) => [key, withNullTypes(child)]),
+  );
+  if (nullable === undefined || typeof nullable === 'object')
+    return nullable === undefined ? converted : { ...converted, nullable: withNullTypes(nullable) };
+  if (nullable === false) return converted;
+  if (Array.isArray(converted['enum'])) converted['enum'] = [...(converted['enum'] as unknown[]), null];
+  if (typeof converted['type'] === 'string') return { ...converted, type: [converted['type'], 'null'] };
+  const { description, allOf, $ref, ...others } = converted;
+  return {
+    ...(description !== undefined && { description }),
+    ...others,
+    anyOf: [
+      ...(Array.isArray(allOf) ? (allOf as unknown[]) : []),
+      ...($ref ? [{ $ref }] : []),
+      { type: 'null' },
+    ],
+  };
 }

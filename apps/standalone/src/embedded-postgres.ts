@@ -1,20 +1,18 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { chmod, chown, mkdir, readFile, stat } from 'node:fs/promises';
-import { arch, platform, userInfo } from 'node:os';
+import { chmod, chown, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { arch, platform } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { stopOrphan } from './postgres-orphan.js';
+import { findPostgresOwner, spawnIdentity, type PostgresOwner } from './postgres-owner.js';
 
 const run = promisify(execFile);
 const USER = 'catena';
+const MAJOR_VERSION = '18';
 
 interface Binaries {
   readonly initdb: string;
   readonly postgres: string;
-}
-
-interface Owner {
-  readonly uid?: number;
-  readonly gid?: number;
 }
 
 /**
@@ -23,9 +21,16 @@ interface Owner {
  * the gateway is still handing over its last rows.
  */
 export class EmbeddedPostgres {
-  private child: ChildProcess | undefined;
+  private log = '';
 
-  private constructor(private readonly port: number) {}
+  private constructor(
+    private readonly child: ChildProcess,
+    private readonly port: number,
+  ) {
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.log = (this.log + text).slice(-8_000);
+    });
+  }
 
   /** Connection string of a database on this server. Loopback only, trusted authentication. */
   url(database = 'catena'): string {
@@ -43,47 +48,47 @@ export class EmbeddedPostgres {
     flags: readonly string[] = [],
   ): Promise<EmbeddedPostgres> {
     const binaries = await findBinaries();
-    const owner = await findOwner();
     await mkdir(directory, { recursive: true });
-    if (owner.uid !== undefined) await chown(directory, owner.uid, owner.gid!);
-    await chmod(directory, 0o700);
-
-    if (!(await exists(join(directory, 'PG_VERSION')))) {
-      await run(
-        binaries.initdb,
-        [
-          `--pgdata=${directory}`,
-          `--username=${USER}`,
-          '--auth=trust',
-          '--encoding=UTF8',
-          '--locale=C',
-          '--no-sync',
-        ],
-        owner,
-      );
-    }
+    const owner = await findPostgresOwner(binaries.postgres, join(directory, '..'));
+    await own(directory, owner);
+    await createCluster(binaries, owner, directory);
     await stopOrphan(directory);
 
-    const server = new EmbeddedPostgres(port);
-    server.child = spawn(
-      binaries.postgres,
-      [
-        '-D',
-        directory,
-        '-p',
-        String(port),
-        '-h',
-        '127.0.0.1',
-        '-k',
-        '',
-        ...flags.flatMap((flag) => ['-c', flag]),
-      ],
+    const [file, args] = owner.command(binaries.postgres, [
+      '-D',
+      directory,
+      '-p',
+      String(port),
+      '-h',
+      '127.0.0.1',
+      '-k',
+      '',
+      ...flags.flatMap((flag) => ['-c', flag]),
+    ]);
+    const child = spawn(file, args, {
+      ...spawnIdentity(owner),
+      cwd: '/',
+      stdio: ['ignore', 'ignore', 'pipe'],
       // A group of its own: Ctrl-C reaches the launcher only, which stops the database last.
-      { ...owner, stdio: ['ignore', 'ignore', 'pipe'], detached: true },
-    );
-    await ready(server.child);
+      detached: true,
+    });
+    const server = new EmbeddedPostgres(child, port);
+    await server.ready();
     await server.createDatabase('catena');
     return server;
+  }
+
+  private ready(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        if (this.log.includes('database system is ready to accept connections')) resolve();
+      };
+      this.child.stderr!.on('data', look);
+      this.child.once('error', reject);
+      this.child.once('close', (code, signal) =>
+        reject(new Error(`PostgreSQL ended at start with ${signal ?? `code ${code}`}:\n${this.log}`)),
+      );
+    });
   }
 
   private async createDatabase(name: string): Promise<void> {
@@ -98,18 +103,21 @@ export class EmbeddedPostgres {
     }
   }
 
-  /** Fast shutdown (SIGINT): connections are closed, transactions rolled back, the files left clean. */
+  /**
+   * Ends the server and waits for it. SIGINT, the fast shutdown: connections are closed, transactions rolled
+   * back, the files left clean. SIGTERM waits until the clients have left; SIGQUIT leaves recovery to the next start.
+   */
   async stop(signal: NodeJS.Signals = 'SIGINT'): Promise<void> {
-    const child = this.child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const { child } = this;
+    if (child.exitCode !== null || child.signalCode !== null) return;
     const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill(signal);
     await gone;
   }
 
-  /** Called once when the server ends by itself. */
-  onExit(listener: (code: number | null) => void): void {
-    this.child?.once('exit', listener);
+  /** Called once when the server ends, with the last lines of its log. */
+  onExit(listener: (log: string) => void): void {
+    this.child.once('close', () => listener(this.log));
   }
 }
 
@@ -120,62 +128,37 @@ async function findBinaries(): Promise<Binaries> {
   } catch (error) {
     throw new Error(
       `There is no embedded PostgreSQL for this platform (${name}); set DATABASE_URL to a server of yours.`,
-      {
-        cause: error,
-      },
+      { cause: error },
     );
   }
 }
 
-/** PostgreSQL refuses to run as root: there, a system user takes its place. */
-async function findOwner(): Promise<Owner> {
-  if (userInfo().uid !== 0) return {};
-  for (const name of ['postgres', 'nobody']) {
-    try {
-      const [uid, gid] = await Promise.all([run('id', ['-u', name]), run('id', ['-g', name])]);
-      return { uid: Number(uid.stdout), gid: Number(gid.stdout) };
-    } catch {
-      continue; // no such user: try the next
-    }
-  }
-  throw new Error(
-    'PostgreSQL cannot run as root, and neither user "postgres" nor "nobody" exists; set DATABASE_URL.',
-  );
+async function own(directory: string, owner: PostgresOwner): Promise<void> {
+  if (owner.uid !== undefined) await chown(directory, owner.uid, owner.gid!);
+  await chmod(directory, 0o700);
 }
 
-async function stopOrphan(directory: string): Promise<void> {
-  const file = await readFile(join(directory, 'postmaster.pid'), 'utf8').catch(() => undefined);
-  const pid = Number(file?.split('\n')[0]);
-  if (!pid || !(await isPostgres(pid))) return;
-  process.kill(pid, 'SIGINT');
-  for (let waited = 0; waited < 15_000 && (await isPostgres(pid)); waited += 50)
-    await new Promise((resolve) => setTimeout(resolve, 50));
-}
-
-async function isPostgres(pid: number): Promise<boolean> {
-  try {
-    const { stdout } = await run('ps', ['-o', 'comm=', '-p', String(pid)]);
-    return stdout.trim().startsWith('postgres');
-  } catch {
-    return false;
-  }
-}
-
-function ready(child: ChildProcess): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let log = '';
-    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
-      if (log.length < 20_000) log += text;
-      if (text.includes('database system is ready to accept connections')) resolve();
-    });
-    child.once('error', reject);
-    child.once('exit', (code) => reject(new Error(`PostgreSQL ended with code ${code} at start:\n${log}`)));
-  });
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
+/** Made beside and moved into place, so that an interrupted initdb never passes for a cluster. */
+async function createCluster(binaries: Binaries, owner: PostgresOwner, directory: string): Promise<void> {
+  const version = await readFile(join(directory, 'PG_VERSION'), 'utf8').catch(() => undefined);
+  if (version?.trim() === MAJOR_VERSION) return;
+  if (version !== undefined)
+    throw new Error(
+      `${directory} holds a PostgreSQL ${version.trim()} cluster, this is PostgreSQL ${MAJOR_VERSION}: ` +
+        'move it with pg_upgrade or pg_dump, or set CATENA_DATA_DIR to another directory.',
+    );
+  const draft = `${directory}.new`;
+  await rm(draft, { recursive: true, force: true });
+  await mkdir(draft, { recursive: true });
+  await own(draft, owner);
+  const [file, args] = owner.command(binaries.initdb, [
+    `--pgdata=${draft}`,
+    `--username=${USER}`,
+    '--auth=trust',
+    '--encoding=UTF8',
+    '--locale=C',
+    '--no-sync',
+  ]);
+  await run(file, args, { ...spawnIdentity(owner), cwd: '/' });
+  await rename(draft, directory);
 }

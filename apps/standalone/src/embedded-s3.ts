@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import S3rver from '@20minutes/s3rver';
+import { answerMissingOperations, removeAbandonedUploads, repairStore } from './embedded-s3-repairs.js';
 
 export const EMBEDDED_S3_CREDENTIALS = { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' } as const;
 
@@ -12,8 +13,10 @@ export async function startEmbeddedS3(
 ): Promise<{ server: Server; port: number }> {
   await mkdir(directory, { recursive: true });
   const store = new S3rver({ directory, silent: true, configureBuckets: [{ name: bucket, configs: [] }] });
+  repairStore(store.store);
   await store.configureBuckets();
-  const server = createServer(store.callback());
+  await removeAbandonedUploads(store.store, bucket);
+  const server = createServer(answerMissingOperations(store.store, store.callback()));
   await new Promise<void>((resolve, reject) =>
     server.once('error', reject).listen(port, '127.0.0.1', resolve),
   );

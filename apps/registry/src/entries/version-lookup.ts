@@ -5,6 +5,7 @@ import type { Kind } from '#libs/core/content/schemas.js';
 import type { Reference } from '#libs/core/content/types.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import type { Caller } from '../http/caller.js';
+import { MAX_VERSION_NUMBER } from './version-number.js';
 
 export interface FoundVersion {
   readonly versionId: string;
@@ -35,6 +36,7 @@ export class VersionLookup {
     const parsed = parseReference(reference);
     const said =
       typeof reference === 'string' ? `"${reference}"` : `"${reference.name}@${reference.version}"`;
+    const number = parsed.by === 'alias' ? null : parsed.version;
     const rows: (FoundVersion & { archived: boolean })[] = await manager.query(
       `SELECT v.id AS "versionId", e.id AS "entryId", e.name, v.number AS version, v.digest, v.content,
               (v.archived_at IS NOT NULL OR e.archived_at IS NOT NULL) AS archived
@@ -49,7 +51,8 @@ export class VersionLookup {
         kind,
         parsed.name,
         parsed.by === 'alias' ? parsed.alias : null,
-        parsed.by === 'alias' ? null : parsed.version,
+        // Beyond the column's type there is no version; 0 never is one.
+        number !== null && number > MAX_VERSION_NUMBER ? 0 : number,
       ],
     );
     const found = rows[0];

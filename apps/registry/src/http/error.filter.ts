@@ -48,21 +48,42 @@ const HTTP_CODES: Readonly<Record<number, ErrorCode>> = {
 function toDomainError(thrown: unknown): DomainError {
   if (thrown instanceof DomainError) return thrown;
   if (thrown instanceof HttpException) {
+    // Nest wraps the errors of Express and body-parser, and with them loses what was wrong.
+    const known = thrown.cause instanceof DomainError ? thrown.cause : fromParser(fieldsOf(thrown.cause));
+    if (known) return known;
     const status = thrown.getStatus();
     return new DomainError(
       HTTP_CODES[status] ?? (status < 500 ? 'VALIDATION_FAILED' : 'INTERNAL'),
       thrown.message,
     );
   }
-  const fields = (typeof thrown === 'object' && thrown !== null ? thrown : {}) as Record<string, unknown>;
-  // body-parser's errors carry `type`; see https://github.com/expressjs/body-parser#errors
+  const fields = fieldsOf(thrown);
+  const known = fromParser(fields);
+  if (known) return known;
+  if (isDatabaseAway(fields))
+    return new DomainError(
+      'DATABASE_UNAVAILABLE',
+      'The database cannot be reached at the moment; nothing was changed. Try again.',
+    );
+  return new DomainError('INTERNAL', 'Something went wrong on our side; the request id finds it in the log.');
+}
+
+function fieldsOf(thrown: unknown): Record<string, unknown> {
+  return (typeof thrown === 'object' && thrown !== null ? thrown : {}) as Record<string, unknown>;
+}
+
+/** What body-parser (its errors carry `type`, see https://github.com/expressjs/body-parser#errors) and the router refuse. */
+function fromParser(fields: Record<string, unknown>): DomainError | undefined {
   switch (fields['type']) {
     case 'entity.parse.failed':
-      return new DomainError('INVALID_JSON', `The body is not valid JSON: ${String(fields['message'])}`);
+      return new DomainError(
+        'INVALID_JSON',
+        `The body is not valid JSON (it must be one object): ${String(fields['message'])}`,
+      );
     case 'entity.too.large':
       return new DomainError(
         'PAYLOAD_TOO_LARGE',
-        `The body has ${String(fields['length'])} bytes; the limit is ${String(fields['limit'])} (CATENA_MAX_BODY_BYTES). Put large files into artifacts.`,
+        `The body is larger than ${String(fields['limit'])} bytes, the limit (CATENA_MAX_BODY_BYTES). Put large files into artifacts.`,
       );
     case 'encoding.unsupported':
     case 'charset.unsupported':
@@ -71,14 +92,9 @@ function toDomainError(thrown: unknown): DomainError {
     case 'request.size.invalid':
       return new DomainError('VALIDATION_FAILED', 'The body ended before its content-length.');
   }
-  if (fields['name'] === 'URIError' || thrown instanceof URIError)
+  if (fields instanceof URIError)
     return new DomainError('VALIDATION_FAILED', 'The path is not valid percent-encoded UTF-8.');
-  if (isDatabaseAway(fields))
-    return new DomainError(
-      'DATABASE_UNAVAILABLE',
-      'The database cannot be reached at the moment; nothing was changed. Try again.',
-    );
-  return new DomainError('INTERNAL', 'Something went wrong on our side; the request id finds it in the log.');
+  return undefined;
 }
 
 /** Connection-level failures: SQLSTATE class 08, 57P0x (shutdown, starting up), 53300, and socket errors. */

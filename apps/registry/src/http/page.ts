@@ -84,7 +84,7 @@ export function ApiPage(model: Type, description: string): MethodDecorator {
         type: 'object',
         required: ['items', 'nextCursor'],
         properties: {
-          items: { type: 'array', items: { $ref: getSchemaPath(model) } },
+          items: { type: 'array', items: { $ref: getSchemaPath(model) }, description: 'The page.' },
           nextCursor: {
             type: 'string',
             nullable: true,

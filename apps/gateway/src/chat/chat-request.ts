@@ -1,0 +1,150 @@
+import { isUtf8 } from 'node:buffer';
+import type { ChatMessage, VariableValue } from '#libs/core/template/template.js';
+import { badRequest } from '../http/gateway-error.js';
+import { unitOf } from './unit.js';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** A request for a chat completion, checked. */
+export interface ChatRequest {
+  /** Name of the serving endpoint: the request's `model`. */
+  readonly endpoint: string;
+  readonly unit: string | undefined;
+  readonly variables: Readonly<Record<string, VariableValue>>;
+  readonly messages: readonly ChatMessage[];
+  readonly streamed: boolean;
+  /** Whether the caller wants the usage chunk of a stream. */
+  readonly wantsUsage: boolean;
+  readonly streamOptions: Fields;
+  /** The caller's `metadata`, as JSON text. */
+  readonly metadata: string | null;
+  /** All other fields, to be passed on. */
+  readonly passed: Fields;
+}
+
+const NONE: Fields = {};
+
+/**
+ * Reads the body of `POST /v1/chat/completions`.
+ * @throws GatewayError 400 for what is not JSON or has the wrong types, naming the field.
+ */
+export function readChatRequest(body: Buffer, unitHeader: string | string[] | undefined): ChatRequest {
+  const { model, messages, stream, stream_options, metadata, ...passed } = parse(body);
+  if (typeof model !== 'string' || model === '')
+    throw badRequest(
+      'bad_model',
+      '"model" must be the name of a serving endpoint; GET /v1/models lists them.',
+      'model',
+    );
+  const given = optionalFields(metadata, 'metadata');
+  const options = optionalFields(stream_options, 'stream_options');
+  return {
+    endpoint: model,
+    unit: unitOf(unitHeader, given['unit'], passed['user']),
+    variables: readVariables(given['variables']),
+    messages: readMessages(messages),
+    streamed: optionalBoolean(stream, 'stream'),
+    wantsUsage: optionalBoolean(options['include_usage'], 'stream_options.include_usage'),
+    streamOptions: options,
+    metadata: given === NONE ? null : write(given),
+    passed,
+  };
+}
+
+function parse(body: Buffer): Fields {
+  let parsed: unknown;
+  try {
+    if (!isUtf8(body)) throw new Error('it is not UTF-8');
+    parsed = JSON.parse(body.toString('utf8'));
+  } catch (error) {
+    throw badRequest(
+      'invalid_json',
+      `The request body is not valid JSON: ${error instanceof Error ? error.message : String(error)}.`,
+    );
+  }
+  if (!isFields(parsed))
+    throw badRequest('invalid_json', 'The request body must be a JSON object with "model" and "messages".');
+  return parsed;
+}
+
+function readMessages(value: unknown): readonly ChatMessage[] {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value))
+    throw badRequest('bad_messages', '"messages" must be a list of messages; it may be empty.', 'messages');
+  for (let i = 0; i < value.length; i++) {
+    const message: unknown = value[i];
+    if (!isFields(message) || typeof message['role'] !== 'string')
+      throw badRequest(
+        'bad_messages',
+        `"messages[${i}]" must be an object with a "role" as text.`,
+        `messages[${i}]`,
+      );
+    const content = message['content'];
+    if (content !== undefined && content !== null && typeof content !== 'string' && !Array.isArray(content))
+      throw badRequest(
+        'bad_messages',
+        `"messages[${i}].content" must be text or a list of content parts.`,
+        `messages[${i}].content`,
+      );
+  }
+  return value as ChatMessage[];
+}
+
+/** OpenAI types metadata values as strings, so the variables may also come as JSON text. */
+function readVariables(value: unknown): Readonly<Record<string, VariableValue>> {
+  if (value === undefined || value === null) return {};
+  let variables = value;
+  if (typeof value === 'string') {
+    try {
+      variables = JSON.parse(value);
+    } catch {
+      throw badRequest(
+        'bad_variables',
+        '"metadata.variables" is text but not JSON; send an object, or the JSON text of one.',
+        'metadata.variables',
+      );
+    }
+  }
+  if (!isFields(variables))
+    throw badRequest(
+      'bad_variables',
+      '"metadata.variables" must be an object of variable names and values, or the JSON text of one.',
+      'metadata.variables',
+    );
+  for (const name in variables) {
+    const type = typeof variables[name];
+    if (type !== 'string' && type !== 'number' && type !== 'boolean')
+      throw badRequest(
+        'bad_variables',
+        `The variable "${name.slice(0, 100)}" must be a text, a number, true or false.`,
+        `metadata.variables.${name.slice(0, 100)}`,
+      );
+  }
+  return variables as Readonly<Record<string, VariableValue>>;
+}
+
+function optionalFields(value: unknown, param: string): Fields {
+  if (value === undefined || value === null) return NONE;
+  if (!isFields(value)) throw badRequest('bad_type', `"${param}" must be an object.`, param);
+  return value;
+}
+
+function optionalBoolean(value: unknown, param: string): boolean {
+  if (value === undefined || value === null) return false;
+  if (typeof value !== 'boolean') throw badRequest('bad_type', `"${param}" must be true or false.`, param);
+  return value;
+}
+
+/** @throws GatewayError 400: JSON may be read at any depth, but written only as deep as the stack goes. */
+export function write(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw badRequest('nested_too_deeply', 'The request body is nested too deeply; flatten it.');
+  }
+}
+
+function isFields(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,92 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Counter } from 'prom-client';
+import type { Settings } from '#libs/platform/config/settings.js';
+import type { Logger } from '#libs/platform/log/logger.js';
+import { ReplicaLanes } from '../dispatch/replica-lanes.js';
+import { UpstreamFailure } from '../dispatch/upstream-failure.js';
+import { GatewayError } from '../http/gateway-error.js';
+import { readBody } from '../http/read-body.js';
+import { requestIdOf, sendError } from '../http/respond.js';
+import { Routes } from '../http/routes.js';
+import { Metrics } from '../metrics/metrics.js';
+import { assignArm } from '../resolve/assign.js';
+import { LOGGER_TOKEN, SETTINGS_TOKEN } from '../settings.module.js';
+import { SnapshotStore } from '../snapshot/snapshot.store.js';
+import { unknownEndpoint } from '../snapshot/unknown-endpoint.js';
+import { SpoolService } from '../spool/spool.service.js';
+import { readChatRequest } from './chat-request.js';
+import { Exchange, type ExchangeServices } from './exchange.js';
+import { Inference } from './inference.js';
+
+/** `POST /v1/chat/completions`, OpenAI's protocol: `model` is the serving endpoint. */
+@Injectable()
+export class ChatRoutes {
+  private readonly services: ExchangeServices;
+  private readonly refused: Counter;
+
+  constructor(
+    routes: Routes,
+    metrics: Metrics,
+    spool: SpoolService,
+    private readonly lanes: ReplicaLanes,
+    private readonly store: SnapshotStore,
+    @Inject(SETTINGS_TOKEN) private readonly settings: Settings,
+    @Inject(LOGGER_TOKEN) logger: Logger,
+  ) {
+    const totalTimeoutMs = settings.CATENA_TOTAL_TIMEOUT_MS;
+    this.services = { lanes, spool: spool.spool, logger, totalTimeoutMs };
+    this.refused = new Counter({
+      name: 'catena_requests_refused_total',
+      help: 'Requests for a chat completion that were refused and have no row, by error code',
+      labelNames: ['code'],
+      registers: [metrics.registry],
+    });
+    routes.add({
+      method: 'POST',
+      path: '/v1/chat/completions',
+      handle: (request, response) => this.complete(request, response),
+    });
+  }
+
+  private async complete(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const startedMs = performance.now();
+    const requestId = requestIdOf(request);
+    try {
+      const body = await readBody(request, this.settings.CATENA_MAX_BODY_BYTES);
+      this.admit(body, request, response, requestId, startedMs);
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error;
+      this.refused.inc({ code: error.code });
+      sendError(response, error, requestId);
+    }
+  }
+
+  private admit(
+    body: Buffer,
+    request: IncomingMessage,
+    response: ServerResponse,
+    requestId: string,
+    startedMs: number,
+  ): void {
+    const chat = readChatRequest(body, request.headers['x-catena-unit']);
+    const snapshot = this.store.current;
+    const endpoint = snapshot.endpoints.get(chat.endpoint);
+    if (!endpoint) throw unknownEndpoint(chat.endpoint, 'model');
+    const assigned = assignArm(endpoint, chat.unit, Math.random);
+    const inference = new Inference(chat, endpoint, assigned, Date.now());
+    this.shedLoad(inference);
+    new Exchange(this.services, inference, snapshot, response, requestId, startedMs).start();
+  }
+
+  /** What would find the queue full and has nowhere else to go is turned away before it costs anything. */
+  private shedLoad(inference: Inference): void {
+    if (inference.generations > 1) return;
+    const { modelEndpoint } = inference.generation;
+    if (!this.lanes.find(modelEndpoint)?.isFull) return;
+    throw new UpstreamFailure(
+      'queue_full',
+      `All replicas of "${modelEndpoint}" are busy and the queue is full; try again later.`,
+    ).toError();
+  }
+}

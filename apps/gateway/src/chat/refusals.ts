@@ -1,0 +1,13 @@
+import { GatewayError } from '../http/gateway-error.js';
+
+/** The spool takes no records and the policy is to refuse: 503 before anything is sent upstream. */
+export function refusedBySpool(cause: unknown): GatewayError {
+  return new GatewayError(
+    503,
+    'service_unavailable_error',
+    'spool_full',
+    `The gateway cannot record requests at the moment, so it answers none: ${cause instanceof Error ? cause.message : String(cause)} Try again later.`,
+    undefined,
+    { 'retry-after': '5' },
+  );
+}

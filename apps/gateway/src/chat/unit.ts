@@ -1,0 +1,37 @@
+import { isUtf8 } from 'node:buffer';
+import { unitProblem } from '#libs/core/assignment/assign.js';
+import { badRequest } from '../http/gateway-error.js';
+
+const NOT_ASCII = /[^\x20-\x7e]/;
+
+/**
+ * The unit of a request: header `x-catena-unit`, else `metadata.unit`, else `user`.
+ * @returns undefined where none is given: the arm is drawn at random.
+ * @throws GatewayError 400 for one that cannot be a unit. It is never passed over for the next: a caller that
+ * sends one counts on it.
+ */
+export function unitOf(header: string | string[] | undefined, metadataUnit: unknown, user: unknown): string | undefined {
+  if (typeof header === 'string') return checked(decodeHeader(header), 'x-catena-unit');
+  if (metadataUnit !== undefined && metadataUnit !== null) return checked(metadataUnit, 'metadata.unit');
+  if (user !== undefined && user !== null) return checked(user, 'user');
+  return undefined;
+}
+
+function checked(unit: unknown, param: string): string {
+  if (typeof unit !== 'string')
+    throw badRequest('bad_unit', `"${param}" is not a string; send the unit as text.`, param);
+  const problem = unitProblem(unit);
+  if (problem !== undefined) throw badRequest('bad_unit', problem, param);
+  if (!unit.isWellFormed())
+    throw badRequest('bad_unit', 'The unit holds half of a surrogate pair; send valid Unicode.', param);
+  return unit;
+}
+
+/** Node reads header bytes as Latin-1 (RFC 9110 §5.5 leaves them opaque); callers send UTF-8. */
+function decodeHeader(value: string): string {
+  if (!NOT_ASCII.test(value)) return value;
+  const bytes = Buffer.from(value, 'latin1');
+  if (!isUtf8(bytes))
+    throw badRequest('bad_unit', 'The header x-catena-unit is not UTF-8; encode the unit as UTF-8.', 'x-catena-unit');
+  return bytes.toString('utf8');
+}

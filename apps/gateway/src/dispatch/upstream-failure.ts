@@ -1,0 +1,144 @@
+import { GatewayError, type GatewayErrorType } from '../http/gateway-error.js';
+import type { ReportedError } from '../providers/openai/openai-error.js';
+
+/** Every way an attempt can fail, and what follows from it. */
+const FAILURES = {
+  upstream_unreachable: { status: 502, retry: true, fallback: true },
+  upstream_reset: { status: 502, retry: true, fallback: true },
+  upstream_error: { status: 502, retry: true, fallback: true },
+  upstream_timeout: { status: 504, retry: true, fallback: true },
+  upstream_rate_limited: { status: 429, retry: true, fallback: true },
+  /** 200 with something that is no answer. Not retried: a server that speaks something else goes on doing so. */
+  upstream_malformed: { status: 502, retry: false, fallback: true },
+  upstream_too_large: { status: 502, retry: false, fallback: false },
+  /** The model endpoint refuses the gateway, not the caller: its credential, its URL, its model name. */
+  upstream_refused_gateway: { status: 502, retry: false, fallback: true },
+  /** The model endpoint refuses what the caller sent; it would do so again. */
+  upstream_refused_request: { status: 400, retry: false, fallback: false },
+  model_endpoint_unavailable: { status: 503, retry: false, fallback: true },
+  queue_full: { status: 429, retry: false, fallback: true },
+  queue_timeout: { status: 429, retry: false, fallback: true },
+  request_timeout: { status: 504, retry: false, fallback: false },
+  upstream_stream_interrupted: { status: 502, retry: true, fallback: true },
+} as const satisfies Record<string, { status: number; retry: boolean; fallback: boolean }>;
+
+export type FailureCode = keyof typeof FAILURES;
+
+export interface FailureDetails {
+  /** Status the caller gets, where it is not the code's own. */
+  readonly status?: number;
+  readonly retryAfterMs?: number;
+  readonly reported?: ReportedError;
+  /** Body of the failed answer, as received. */
+  readonly body?: Buffer;
+}
+
+/** Why an attempt failed. */
+export class UpstreamFailure {
+  constructor(
+    readonly code: FailureCode,
+    readonly message: string,
+    readonly details: FailureDetails = {},
+  ) {}
+
+  get mayRetry(): boolean {
+    return FAILURES[this.code].retry;
+  }
+
+  get mayFallBack(): boolean {
+    return FAILURES[this.code].fallback;
+  }
+
+  /** As the caller sees it. */
+  toError(): GatewayError {
+    const status = this.details.status ?? FAILURES[this.code].status;
+    const { reported, retryAfterMs } = this.details;
+    const headers =
+      retryAfterMs !== undefined
+        ? { 'retry-after': String(Math.ceil(retryAfterMs / 1000)) }
+        : status === 429 || status === 503
+          ? { 'retry-after': '1' }
+          : undefined;
+    if (this.code === 'upstream_refused_request')
+      return new GatewayError(
+        status,
+        'invalid_request_error',
+        reported?.code ?? this.code,
+        this.message,
+        reported?.param,
+        headers,
+      );
+    return new GatewayError(status, typeOf(status), this.code, this.message, undefined, headers);
+  }
+}
+
+function typeOf(status: number): GatewayErrorType {
+  if (status === 429) return 'rate_limit_error';
+  if (status === 503) return 'service_unavailable_error';
+  return 'upstream_error';
+}
+
+/** What the answer's status means. @param at which replica, for the message. */
+export function failureOfStatus(
+  status: number,
+  at: string,
+  reported: ReportedError,
+  retryAfterMs: number | undefined,
+  body: Buffer,
+): UpstreamFailure {
+  const said = reported.message ? `: ${reported.message}` : ' without a message.';
+  const details = { reported, body, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+  if (status === 429)
+    return new UpstreamFailure('upstream_rate_limited', `${at} answered 429${said}`, details);
+  if (status === 408) return new UpstreamFailure('upstream_timeout', `${at} answered 408${said}`, details);
+  if (status >= 500 || status < 400)
+    return new UpstreamFailure('upstream_error', `${at} answered ${status}${said}`, details);
+  if (GATEWAY_AT_FAULT.has(status))
+    return new UpstreamFailure(
+      'upstream_refused_gateway',
+      `${at} refused the gateway with ${status}${said} Check the model endpoint's URL, credential and model name.`,
+      details,
+    );
+  return new UpstreamFailure('upstream_refused_request', reported.message ?? `${at} answered ${status}.`, {
+    ...details,
+    status,
+  });
+}
+
+/** Unauthorised, forbidden, no such route or model, wrong method, proxy authentication. */
+const GATEWAY_AT_FAULT = new Set([401, 403, 404, 405, 407]);
+
+/** What a failure below HTTP means. @param began whether the answer's headers had arrived. */
+export function failureOfError(error: Error & { code?: string }, at: string, began: boolean): UpstreamFailure {
+  switch (error.code) {
+    case 'UND_ERR_CONNECT_TIMEOUT':
+    case 'ETIMEDOUT':
+      return new UpstreamFailure('upstream_timeout', `No connection to ${at} in time.`);
+    case 'UND_ERR_HEADERS_TIMEOUT':
+      return new UpstreamFailure('upstream_timeout', `${at} did not begin to answer in time.`);
+    case 'UND_ERR_BODY_TIMEOUT':
+      return new UpstreamFailure('upstream_timeout', `${at} fell silent in the middle of its answer.`);
+    case 'ECONNREFUSED':
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+    case 'EPIPE':
+      return new UpstreamFailure('upstream_unreachable', `${at} cannot be reached (${error.code}).`);
+    default:
+      if (error.code?.startsWith('HPE_'))
+        return new UpstreamFailure('upstream_malformed', `${at} does not answer valid HTTP (${error.code}).`);
+      return new UpstreamFailure(
+        'upstream_reset',
+        `${at} closed the connection ${began ? 'in the middle of its answer' : 'without an answer'}.`,
+      );
+  }
+}
+
+/** `Retry-After` in milliseconds (RFC 9110 §10.2.3: seconds, or a date). */
+export function retryAfterMs(value: string | string[] | undefined, nowMs: number): number | undefined {
+  const text = Array.isArray(value) ? value[0] : value;
+  if (text === undefined) return undefined;
+  const milliseconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : Date.parse(text) - nowMs;
+  return Number.isFinite(milliseconds) ? Math.min(Math.max(0, milliseconds), 86_400_000) : undefined;
+}

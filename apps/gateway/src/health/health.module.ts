@@ -1,0 +1,7 @@
+import { Module } from '@nestjs/common';
+import { HttpModule } from '../http/http.module.js';
+import { SnapshotModule } from '../snapshot/snapshot.module.js';
+import { HealthRoutes } from './health.routes.js';
+
+@Module({ imports: [HttpModule, SnapshotModule], providers: [HealthRoutes] })
+export class HealthModule {}

@@ -1,0 +1,124 @@
+import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
+import {
+  createServer,
+  STATUS_CODES,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Settings } from '#libs/platform/config/settings.js';
+import type { Logger } from '#libs/platform/log/logger.js';
+import { LOGGER_TOKEN, SETTINGS_TOKEN } from '../settings.module.js';
+import { errorBody, GatewayError } from './gateway-error.js';
+import { requestIdOf, sendError } from './respond.js';
+import { Routes } from './routes.js';
+
+/** Longest time requests in flight get to end when the gateway stops. */
+const DRAIN_MS = 30_000;
+
+/** `node:http` as it is: every layer on top of it costs a multiple of the gateway's own work per request. */
+@Injectable()
+export class HttpServer implements BeforeApplicationShutdown {
+  private readonly server: Server;
+  private stopping = false;
+
+  constructor(
+    private readonly routes: Routes,
+    @Inject(SETTINGS_TOKEN) private readonly settings: Settings,
+    @Inject(LOGGER_TOKEN) private readonly logger: Logger,
+  ) {
+    this.server = createServer(
+      {
+        noDelay: true,
+        // Longer than the 60 s after which load balancers drop idle connections, so that they close first.
+        keepAliveTimeout: 75_000,
+        // Against slow senders: time for the headers, and for the whole request with its body.
+        headersTimeout: 30_000,
+        requestTimeout: 300_000,
+        connectionsCheckingInterval: 5_000,
+        maxHeaderSize: 16_384,
+      },
+      (request, response) => this.answer(request, response),
+    );
+    this.server.on('clientError', refuseMalformed);
+  }
+
+  /** @returns the base URL that is listened on, with the port the system gave when 0 was asked for. */
+  async listen(): Promise<string> {
+    const { CATENA_HOST: host, CATENA_GATEWAY_PORT: port } = this.settings;
+    await new Promise<void>((resolve, reject) => {
+      this.server.once('error', reject);
+      this.server.listen(port, host, () => {
+        this.server.off('error', reject);
+        resolve();
+      });
+    });
+    const bound = (this.server.address() as AddressInfo).port;
+    return `http://${host.includes(':') ? `[${host}]` : host}:${bound}`;
+  }
+
+  /** Stops accepting and lets the requests in flight end; what they write to is closed only after this. */
+  async beforeApplicationShutdown(): Promise<void> {
+    this.stopping = true;
+    if (!this.server.listening) return;
+    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    // Connections that become idle while draining would otherwise live on for the keep-alive time.
+    const sweep = setInterval(() => this.server.closeIdleConnections(), 20);
+    const limit = setTimeout(() => {
+      this.logger.warn({ drainMs: DRAIN_MS }, 'requests still in flight were cut at shutdown');
+      this.server.closeAllConnections();
+    }, DRAIN_MS);
+    await closed;
+    clearInterval(sweep);
+    clearTimeout(limit);
+  }
+
+  private answer(request: IncomingMessage, response: ServerResponse): void {
+    if (this.stopping) response.shouldKeepAlive = false;
+    try {
+      const done = this.routes.dispatch(request, response);
+      if (done) done.catch((error: unknown) => this.fail(request, response, error));
+    } catch (error) {
+      this.fail(request, response, error);
+    }
+  }
+
+  private fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+    const requestId = requestIdOf(request);
+    if (!(error instanceof GatewayError))
+      this.logger.error({ err: error, requestId, method: request.method }, 'request failed');
+    if (response.headersSent) response.destroy();
+    else sendError(response, error, requestId);
+  }
+}
+
+/** What Node's parser refused before it was a request. */
+function refuseMalformed(error: Error & { code?: string }, socket: Socket): void {
+  const answered = (socket as { _httpMessage?: ServerResponse | null })._httpMessage?.headersSent;
+  if (error.code === 'ECONNRESET' || !socket.writable || answered) {
+    socket.destroy();
+    return;
+  }
+  const refusal = malformed(error.code);
+  const body = errorBody(refusal);
+  socket.end(
+    `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}\r\nconnection: close\r\n` +
+      `content-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}
+
+function malformed(code: string | undefined): GatewayError {
+  const refuse = (status: number, name: string, message: string) =>
+    new GatewayError(status, 'invalid_request_error', name, message);
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return refuse(431, 'headers_too_large', 'The request headers are larger than 16384 bytes; send fewer.');
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return refuse(413, 'chunk_extensions_too_large', 'The chunk extensions are too large; leave them out.');
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return refuse(408, 'request_timeout', 'The request did not arrive in time; send it in one go.');
+    default:
+      return refuse(400, 'malformed_request', 'This is not a valid HTTP/1.1 request.');
+  }
+}

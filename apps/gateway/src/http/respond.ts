@@ -1,0 +1,47 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { errorBody, GatewayError } from './gateway-error.js';
+
+/**
+ * Answers JSON with its content-length in one write. A string or a Buffer is sent as it stands, anything else is
+ * encoded. Do not `setHeader` before: headers go out as one list, which Node writes without bookkeeping.
+ */
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers?: Readonly<Record<string, string>>,
+): void {
+  const payload = typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
+  const list = [
+    'content-type',
+    'application/json; charset=utf-8',
+    'content-length',
+    String(Buffer.byteLength(payload)),
+  ];
+  if (headers) for (const name in headers) list.push(name, headers[name]!);
+  response.writeHead(status, list);
+  response.end(payload);
+}
+
+/** Answers an error in OpenAI's shape; what is not a GatewayError becomes a 500 that tells nothing of the inside. */
+export function sendError(response: ServerResponse, error: unknown, requestId: string): void {
+  const known =
+    error instanceof GatewayError
+      ? error
+      : new GatewayError(
+          500,
+          'server_error',
+          'internal_error',
+          `The gateway failed on this request. Its log says why, under request id ${requestId}.`,
+        );
+  sendJson(response, known.status, errorBody(known), { ...known.headers, 'x-request-id': requestId });
+}
+
+const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
+
+/** The caller's `x-request-id` where it is usable, else a new one. */
+export function requestIdOf(request: IncomingMessage): string {
+  const given = request.headers['x-request-id'];
+  return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
+}

@@ -1,0 +1,82 @@
+/** What an inference row keeps of an answer. */
+export interface AnswerFacts {
+  readonly finishReason: string | null;
+  readonly inputTokens: number | null;
+  readonly outputTokens: number | null;
+  readonly choices: readonly AnsweredChoice[];
+}
+
+export interface AnsweredChoice {
+  readonly content: string | null;
+  readonly callsTools: boolean;
+}
+
+type Fields = Record<string, unknown>;
+
+/** Largest value of PostgreSQL's integer; a server that tells more tells nonsense. */
+const MAX_INTEGER = 2_147_483_647;
+
+/**
+ * Reads a chat completion.
+ * @returns undefined where the bytes are no JSON object with choices.
+ */
+export function readAnswer(parsed: unknown): AnswerFacts | undefined {
+  if (!isFields(parsed) || !Array.isArray(parsed['choices'])) return undefined;
+  const choices = (parsed['choices'] as unknown[]).filter(isFields);
+  const usage = readUsage(parsed['usage']);
+  return {
+    finishReason: textOf(choices[0]?.['finish_reason']),
+    inputTokens: usage?.inputTokens ?? null,
+    outputTokens: usage?.outputTokens ?? null,
+    choices: choices.map((choice) => {
+      const message = isFields(choice['message']) ? choice['message'] : {};
+      const calls = message['tool_calls'];
+      return { content: textOf(message['content']), callsTools: Array.isArray(calls) && calls.length > 0 };
+    }),
+  };
+}
+
+/** `usage` of an answer, where it is there. */
+export function readUsage(
+  value: unknown,
+): { readonly inputTokens: number | null; readonly outputTokens: number | null } | undefined {
+  if (!isFields(value)) return undefined;
+  return { inputTokens: countOf(value['prompt_tokens']), outputTokens: countOf(value['completion_tokens']) };
+}
+
+/**
+ * Whether an answer satisfies its output contract: every choice's content parses as JSON and validates.
+ * @returns null without contract, and for a choice that calls tools instead of answering.
+ */
+export function satisfies(
+  choices: readonly AnsweredChoice[],
+  validate: ((answer: unknown) => boolean) | undefined,
+): boolean | null {
+  if (!validate || choices.length === 0) return null;
+  for (const { content, callsTools } of choices) {
+    if (content === null || content === '') {
+      if (callsTools) return null;
+      return false;
+    }
+    try {
+      if (!validate(JSON.parse(content))) return false;
+    } catch {
+      return false; // not JSON
+    }
+  }
+  return true;
+}
+
+export function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function textOf(value: unknown): string | null {
+  return typeof value === 'string' ? value : null;
+}
+
+function countOf(value: unknown): number | null {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_INTEGER
+    ? (value as number)
+    : null;
+}

@@ -1,0 +1,45 @@
+import type { ChainContent, Generation } from '#libs/core/content/types.js';
+import type { ChatMessage } from '#libs/core/template/template.js';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Limits that mean the same; a chain that pins one of them pins the other. */
+const OUTPUT_LIMITS = ['max_tokens', 'max_completion_tokens'] as const;
+
+/**
+ * The body of `POST /chat/completions` for one generation of a chain, as JSON text. Later wins: fields of the
+ * request, parameters of the chain, its extraBody, its output contract, and what the gateway itself needs.
+ * Why in this order: docs/adr/0004-what-a-chain-pins.md.
+ * @param passed fields of the request without those the gateway handles.
+ * @param streamOptions the request's, or undefined where the answer is not streamed.
+ * @throws RangeError when the request is nested too deeply to be written.
+ */
+export function upstreamBody(
+  chain: ChainContent,
+  generation: Generation,
+  messages: readonly ChatMessage[],
+  passed: Fields,
+  streamOptions: Fields | undefined,
+): string {
+  const { parameters, extraBody } = generation;
+  const body: Record<string, unknown> = { ...passed };
+  if (OUTPUT_LIMITS.some((name) => parameters?.[name] !== undefined || extraBody?.[name] !== undefined))
+    for (const name of OUTPUT_LIMITS) delete body[name];
+  Object.assign(body, parameters, extraBody);
+  if (chain.output) {
+    const { name = 'answer', schema, strict } = chain.output;
+    const json_schema = strict === undefined ? { name, schema } : { name, schema, strict };
+    body['response_format'] = { type: 'json_schema', json_schema };
+  }
+  body['model'] = generation.model;
+  body['messages'] = messages;
+  delete body['stream'];
+  delete body['stream_options'];
+  if (streamOptions) {
+    body['stream'] = true;
+    // Without it no server tells the tokens of a stream, and the row would know neither them nor the cost.
+    const pinned = extraBody?.['stream_options'] as Fields | undefined;
+    body['stream_options'] = { ...streamOptions, ...pinned, include_usage: true };
+  }
+  return JSON.stringify(body);
+}

@@ -1,0 +1,63 @@
+import { Injectable } from '@nestjs/common';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Routes } from '../http/routes.js';
+import { SnapshotStore } from '../snapshot/snapshot.store.js';
+import { unknownEndpoint } from '../snapshot/unknown-endpoint.js';
+import { assignArm } from './assign.js';
+import { resolvedBody } from './resolved-body.js';
+import { readResolveQuery } from './resolve-query.js';
+
+/** `GET /v1/resolve/{endpoint}?unit=…&include=config`: for applications that run the chain themselves. */
+@Injectable()
+export class ResolveRoutes {
+  constructor(
+    routes: Routes,
+    private readonly store: SnapshotStore,
+  ) {
+    routes.add({
+      method: 'GET',
+      path: '/v1/resolve/',
+      handle: (request, response, name, query) => this.resolve(request, response, name, query),
+    });
+  }
+
+  private resolve(request: IncomingMessage, response: ServerResponse, name: string, query: string): void {
+    const { unit, includeConfig } = readResolveQuery(query);
+    const snapshot = this.store.current;
+    const endpoint = snapshot.endpoints.get(name);
+    if (endpoint === undefined) throw unknownEndpoint(name);
+
+    if (unit !== undefined && matches(request.headers['if-none-match'], snapshot.etag)) {
+      response.writeHead(304, ['etag', snapshot.etag, 'cache-control', 'no-cache']);
+      response.end();
+      return;
+    }
+    const assigned = assignArm(endpoint, unit, Math.random);
+    const { text, bytes } = resolvedBody(endpoint, assigned, includeConfig);
+    // A unit's answer may be kept and revalidated; a drawn one is different every time.
+    const headers =
+      unit === undefined
+        ? ['content-type', JSON_TYPE, 'content-length', String(bytes), 'cache-control', 'no-store']
+        : [
+            'content-type',
+            JSON_TYPE,
+            'content-length',
+            String(bytes),
+            'etag',
+            snapshot.etag,
+            'cache-control',
+            'no-cache',
+          ];
+    response.writeHead(200, headers);
+    response.end(text);
+  }
+}
+
+const JSON_TYPE = 'application/json; charset=utf-8';
+
+/** RFC 9110 §13.1.2: weak comparison with each listed tag, or `*`. */
+function matches(ifNoneMatch: string | undefined, etag: string): boolean {
+  if (ifNoneMatch === undefined) return false;
+  if (ifNoneMatch === etag || ifNoneMatch === '*') return true;
+  return ifNoneMatch.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
+}

@@ -1,0 +1,24 @@
+import type { SealedSecret } from '#libs/platform/secrets/secret-box.js';
+import type { RegisteredChain } from './registered-chain.js';
+import type { ServedArm, ServedEndpoint, ServedModelEndpoint, Snapshot } from './snapshot.js';
+
+/** A snapshot with what it takes to write it to the disk again; the request path sees `Snapshot` only. */
+export interface LoadedSnapshot extends Snapshot {
+  /** See `Head`. */
+  readonly stamp: string;
+  readonly endpoints: ReadonlyMap<string, LoadedEndpoint>;
+  readonly modelEndpoints: ReadonlyMap<string, LoadedModelEndpoint>;
+}
+
+export interface LoadedArm extends ServedArm {
+  readonly chain: RegisteredChain;
+}
+
+export interface LoadedEndpoint extends ServedEndpoint {
+  readonly arms: readonly LoadedArm[];
+}
+
+export interface LoadedModelEndpoint extends ServedModelEndpoint {
+  /** As the database holds it: the disk never sees the credential itself. */
+  readonly sealedCredential: SealedSecret | undefined;
+}

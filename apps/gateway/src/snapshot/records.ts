@@ -1,0 +1,50 @@
+import type { BucketRange } from '#libs/core/assignment/split.js';
+import type { ChainIdentity } from './registered-chain.js';
+
+/**
+ * What a snapshot is made of, as plain JSON: read from the database, written to and read from the disk.
+ * Change FORMAT_VERSION in snapshot-file.ts when a shape changes.
+ */
+export interface PromptRecord {
+  readonly versionId: string;
+  readonly text: string;
+}
+
+export interface ChainRecord extends ChainIdentity {
+  readonly text: string;
+  readonly promptVersionId: string;
+}
+
+export interface ArmRecord {
+  readonly name: string;
+  readonly weightBps: number;
+  readonly ranges: readonly BucketRange[];
+  readonly chainVersionId: string;
+}
+
+export interface EndpointRecord {
+  readonly id: string;
+  readonly workspaceId: string;
+  readonly name: string;
+  /** RFC 3339, UTC. */
+  readonly createdAt: string;
+  readonly splitRevision: number;
+  readonly salt: string;
+  /** Unit → name of the arm. */
+  readonly overrides: Readonly<Record<string, string>>;
+  readonly arms: readonly ArmRecord[];
+}
+
+export interface ModelEndpointRecord {
+  readonly id: string;
+  readonly workspaceId: string;
+  readonly name: string;
+  readonly protocol: 'openai';
+  readonly models: readonly string[];
+  readonly inputMicroUsdPerMillionTokens: number;
+  readonly outputMicroUsdPerMillionTokens: number;
+  readonly maxConcurrencyPerReplica: number;
+  /** AES-256-GCM ciphertext in base64, with the id of its key. */
+  readonly credential: { readonly keyId: string; readonly ciphertext: string } | null;
+  readonly replicas: readonly { readonly id: string; readonly baseUrl: string }[];
+}

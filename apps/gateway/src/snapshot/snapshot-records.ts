@@ -1,0 +1,70 @@
+import { BUCKETS, type BucketRange, type CompiledRanges } from '#libs/core/assignment/split.js';
+import type { LoadedEndpoint, LoadedModelEndpoint, LoadedSnapshot } from './loaded-snapshot.js';
+import type { ChainRecord, EndpointRecord, ModelEndpointRecord, PromptRecord } from './records.js';
+
+/** One line of the snapshot file. */
+export type SnapshotRecord =
+  | { readonly prompt: PromptRecord }
+  | { readonly chain: ChainRecord }
+  | { readonly modelEndpoint: ModelEndpointRecord }
+  | { readonly endpoint: EndpointRecord };
+
+/** A snapshot taken apart again, every record after those it names. */
+export function* recordsOf(snapshot: LoadedSnapshot): Generator<SnapshotRecord> {
+  const written = new Set<string>();
+  for (const endpoint of snapshot.endpoints.values()) {
+    for (const { chain } of endpoint.arms) {
+      if (written.has(chain.versionId)) continue;
+      const { versionId: promptVersionId, text } = chain.pinnedPrompt;
+      if (!written.has(promptVersionId)) {
+        yield { prompt: { versionId: promptVersionId, text } };
+        written.add(promptVersionId);
+      }
+      const { versionId, name, version, digest, contentText } = chain;
+      yield { chain: { versionId, name, version, digest, promptVersionId, text: contentText } };
+      written.add(versionId);
+    }
+    yield { endpoint: endpointRecord(endpoint) };
+  }
+  for (const modelEndpoint of snapshot.modelEndpoints.values())
+    yield { modelEndpoint: modelEndpointRecord(modelEndpoint) };
+}
+
+function endpointRecord(endpoint: LoadedEndpoint): EndpointRecord {
+  const { id, workspaceId, name, createdAt, splitRevision, salt } = endpoint;
+  const overrides = Object.fromEntries(
+    [...endpoint.overrides].map(([unit, index]) => [unit, endpoint.arms[index]!.name]),
+  );
+  const arms = endpoint.arms.map(({ name, weightBps, chain }, index) => ({
+    name,
+    weightBps,
+    ranges: rangesOf(endpoint.ranges, index),
+    chainVersionId: chain.versionId,
+  }));
+  return { id, workspaceId, name, createdAt, splitRevision, salt, overrides, arms };
+}
+
+function rangesOf({ starts, owners }: CompiledRanges, arm: number): BucketRange[] {
+  const ranges: BucketRange[] = [];
+  for (let index = 0; index < starts.length; index++)
+    if (owners[index] === arm) ranges.push([starts[index]!, starts[index + 1] ?? BUCKETS]);
+  return ranges;
+}
+
+function modelEndpointRecord(endpoint: LoadedModelEndpoint): ModelEndpointRecord {
+  const { id, workspaceId, name, protocol, models, prices, maxConcurrencyPerReplica, sealedCredential } =
+    endpoint;
+  return {
+    id,
+    workspaceId,
+    name,
+    protocol,
+    models,
+    ...prices,
+    maxConcurrencyPerReplica,
+    credential: sealedCredential
+      ? { keyId: sealedCredential.keyId, ciphertext: sealedCredential.ciphertext.toString('base64') }
+      : null,
+    replicas: endpoint.replicas,
+  };
+}

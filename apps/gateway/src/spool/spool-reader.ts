@@ -1,0 +1,166 @@
+import type { Logger } from '#libs/platform/log/logger.js';
+import { readAt, SegmentReader } from './segment-reader.js';
+import type { ClosingRecord, OpeningMeta, OpeningRecord, Position } from './record.js';
+import type { Segment, SegmentCatalog } from './segment-catalog.js';
+import type { ShippableRow } from './shippable-row.js';
+
+/** An inference that an earlier process opened and never closed. */
+export interface Unclosed {
+  readonly meta: OpeningMeta;
+  readonly request: Buffer;
+  readonly segment: Segment;
+  readonly position: Position;
+}
+
+interface Carried {
+  readonly meta: OpeningMeta;
+  readonly position: Position;
+  /** Whether an earlier process wrote it. */
+  readonly old: boolean;
+  /** The body; undefined where too many are carried already: it is read again when needed. */
+  readonly request: Buffer | undefined;
+}
+
+/** Bodies of openings kept while their closing is looked for, in bytes. */
+const CARRIED_BYTES = 32 * 1024 * 1024;
+
+/** Reads closed inferences out of the segments, from a position on until it has caught up with the writer. */
+export class SpoolReader {
+  private reader: SegmentReader | undefined;
+  private number: number;
+  private offset: number;
+  private readonly carried = new Map<string, Carried>();
+  private carriedBytes = 0;
+
+  constructor(
+    private readonly catalog: SegmentCatalog,
+    private readonly logger: Logger,
+    from: Position,
+  ) {
+    this.number = from.segment;
+    this.offset = from.offset;
+  }
+
+  /**
+   * The next closed inference. Between the look that finds the end and the return of undefined nothing is awaited,
+   * so that no closing slips through while the caller goes back to taking rows from memory.
+   * @returns undefined when caught up.
+   */
+  async next(): Promise<ShippableRow | undefined> {
+    for (;;) {
+      const segment = this.catalog.find(this.number);
+      if (segment) {
+        const end = segment.size;
+        if (this.offset < end) {
+          const row = await this.step(segment, end);
+          if (row) return row;
+          continue;
+        }
+        if (segment === this.catalog.active) return undefined;
+        await this.leave(segment);
+      }
+      const next = this.catalog.after(this.number);
+      if (!next) return undefined;
+      this.number = next.number;
+      this.offset = 0;
+    }
+  }
+
+  /** Whether everything of earlier processes has been read. */
+  get isPastOld(): boolean {
+    const segment = this.catalog.find(this.number);
+    return !segment?.unread && !this.catalog.after(this.number)?.unread;
+  }
+
+  /** Openings of earlier processes that no closing followed. To be asked when `isPastOld`; each is told once. */
+  async takeUnclosed(): Promise<Unclosed[]> {
+    const unclosed: Unclosed[] = [];
+    for (const [id, { meta, position, old, request }] of this.carried) {
+      if (!old) continue;
+      this.forget(id);
+      const segment = this.catalog.find(position.segment)!;
+      const body = request ?? (await this.readOpening(segment, position))?.request;
+      if (body) unclosed.push({ meta, request: body, segment, position });
+    }
+    return unclosed;
+  }
+
+  async close(): Promise<void> {
+    await this.reader?.close();
+    this.reader = undefined;
+  }
+
+  private async step(segment: Segment, end: number): Promise<ShippableRow | undefined> {
+    this.reader ??= await SegmentReader.open(segment.path, this.offset);
+    const position = { segment: segment.number, offset: this.offset };
+    const record = await this.reader.next(end);
+    if (!record) {
+      // The usual end of a process that was killed; anywhere else the disk has failed.
+      this.logger.warn(
+        { segment: segment.path, offset: this.offset, bytes: end - this.offset },
+        'spool segment ends in an incomplete record; what follows it is skipped',
+      );
+      await this.close();
+      this.offset = end;
+      return undefined;
+    }
+    this.offset = this.reader.offset;
+    if (record.kind === 'closing') return this.complete(segment, record);
+    this.carry(segment, position, record);
+    return undefined;
+  }
+
+  private async leave(segment: Segment): Promise<void> {
+    await this.close();
+    segment.unread = false;
+    this.catalog.deleteIfDone(segment);
+  }
+
+  private carry(segment: Segment, position: Position, record: OpeningRecord): void {
+    if (segment.unread) segment.live++;
+    const keep = this.carriedBytes + record.request.length <= CARRIED_BYTES;
+    if (keep) this.carriedBytes += record.request.length;
+    this.carried.set(record.meta.id, {
+      meta: record.meta,
+      position,
+      old: segment.unread,
+      request: keep ? record.request : undefined,
+    });
+  }
+
+  private async complete(closedIn: Segment, closing: ClosingRecord): Promise<ShippableRow | undefined> {
+    const openedIn = this.catalog.find(closing.opening.segment);
+    // A segment goes only when all in it is shipped: this inference is in PostgreSQL already.
+    if (!openedIn) return undefined;
+    const carried = this.carried.get(closing.id);
+    this.forget(closing.id);
+    const opening = carried?.request ? carried : await this.readOpening(openedIn, closing.opening);
+    if (!opening) return undefined;
+    if (closedIn.unread) closedIn.live++;
+    return {
+      opening: opening.meta,
+      closing: closing.meta,
+      request: closing.request ?? opening.request!,
+      response: closing.response,
+      openedIn,
+      closedIn,
+    };
+  }
+
+  private async readOpening(segment: Segment, position: Position): Promise<OpeningRecord | undefined> {
+    const record = await readAt(segment.path, position, segment.size);
+    if (record?.kind === 'opening') return record;
+    this.logger.error(
+      { segment: segment.path, offset: position.offset },
+      'an inference could not be read back from the spool; the segment is kept',
+    );
+    return undefined;
+  }
+
+  private forget(id: string): void {
+    const carried = this.carried.get(id);
+    if (!carried) return;
+    this.carriedBytes -= carried.request?.length ?? 0;
+    this.carried.delete(id);
+  }
+}

@@ -1,0 +1,257 @@
+import type { Logger } from '#libs/platform/log/logger.js';
+import { Backlog } from './backlog.js';
+import { DirectoryLock } from './directory-lock.js';
+import {
+  closingText,
+  openingText,
+  type ClosingMeta,
+  type OpeningMeta,
+  type Position,
+} from './record.js';
+import { SegmentCatalog, type Segment } from './segment-catalog.js';
+import { SegmentWriter, type Fsync, type PendingRecord } from './segment-writer.js';
+import type { ShippableRow } from './shippable-row.js';
+import type { SpoolMetrics } from './spool.metrics.js';
+import type { Unclosed } from './spool-reader.js';
+
+/** Rows in memory on their way to PostgreSQL, in bytes; beyond it they wait on the disk only. */
+const MEMORY_BYTES = 32 * 1024 * 1024;
+const SEGMENT_BYTES = 32 * 1024 * 1024;
+const DROP_LOG_INTERVAL_MS = 10_000;
+
+export interface SpoolOptions {
+  readonly directory: string;
+  readonly maxBytes: number;
+  readonly whenFull: 'refuse' | 'drop';
+  readonly fsync: Fsync;
+  /** For tests. */
+  readonly segmentBytes?: number;
+  readonly memoryBytes?: number;
+}
+
+/** The spool takes no more inferences. */
+export class SpoolFullError extends Error {
+  override readonly name = 'SpoolFullError';
+}
+
+/** Who waits for a record. Called in a later turn of the event loop; must not throw. */
+export interface SpoolListener {
+  /** The opening is in the spool, or why it is not: the request must be refused then. */
+  onOpened(error: Error | undefined): void;
+  /** The closing is in the spool, or why it is not: the answer must not be completed then. */
+  onClosed(error: Error | undefined): void;
+}
+
+/** An inference between its two records. */
+export class SpooledInference implements PendingRecord {
+  segment: Segment | undefined;
+  position: Position | undefined;
+  /** The spool was full and the policy is `drop`: it gets no row. */
+  dropped = false;
+
+  constructor(
+    private readonly spool: Spool,
+    readonly meta: OpeningMeta,
+    readonly request: Buffer,
+    readonly listener: SpoolListener,
+  ) {}
+
+  written(segment: Segment, position: Position): void {
+    segment.live++;
+    this.segment = segment;
+    this.position = position;
+    this.listener.onOpened(undefined);
+  }
+
+  failed(error: Error): void {
+    this.spool.openingFailed(this, error);
+  }
+}
+
+/** A closing on its way to the disk. */
+class PendingClosing implements PendingRecord {
+  constructor(
+    private readonly spool: Spool,
+    readonly inference: SpooledInference,
+    readonly closing: ClosingMeta,
+    readonly request: Buffer,
+    readonly response: Buffer | undefined,
+  ) {}
+
+  written(segment: Segment, position: Position): void {
+    segment.live++;
+    this.spool.closingWritten(this, segment, position);
+    this.inference.listener.onClosed(undefined);
+  }
+
+  failed(error: Error): void {
+    this.inference.listener.onClosed(this.spool.closingFailed(this, error));
+  }
+}
+
+/** The gateway's append-only file of inferences not yet in PostgreSQL. */
+export class Spool {
+  readonly backlog: Backlog;
+  private readonly lock: DirectoryLock;
+  private readonly catalog: SegmentCatalog;
+  private readonly writer: SegmentWriter;
+  private lastDropLog = -Infinity;
+  private onRow: () => void = () => undefined;
+
+  /** @throws DirectoryLockedError when another gateway uses the directory. */
+  constructor(
+    private readonly options: SpoolOptions,
+    private readonly metrics: SpoolMetrics,
+    private readonly logger: Logger,
+  ) {
+    this.lock = DirectoryLock.acquire(options.directory);
+    this.catalog = new SegmentCatalog(options.directory);
+    this.writer = new SegmentWriter(
+      this.catalog,
+      options.fsync,
+      options.segmentBytes ?? SEGMENT_BYTES,
+      (error) => logger.error({ err: error }, 'the spool could not be forced to the disk'),
+    );
+    this.backlog = new Backlog(
+      this.catalog,
+      options.memoryBytes ?? MEMORY_BYTES,
+      logger,
+      (unclosed) => this.interrupt(unclosed),
+    );
+    metrics.watch(this.catalog);
+  }
+
+  /** Called whenever a row may be taken from the backlog. */
+  notify(listener: () => void): void {
+    this.onRow = listener;
+    if (this.backlog.isOnDisk) listener();
+  }
+
+  /**
+   * Appends an opening; the listener hears when it is written.
+   * @throws SpoolFullError when full and the policy is `refuse`.
+   */
+  open(meta: OpeningMeta, request: Buffer, listener: SpoolListener): SpooledInference {
+    const inference = new SpooledInference(this, meta, request, listener);
+    if (this.catalog.bytes >= this.options.maxBytes) {
+      const full = new SpoolFullError('The spool has reached CATENA_SPOOL_MAX_BYTES.');
+      if (this.options.whenFull === 'refuse') throw full;
+      inference.dropped = true;
+      this.logDrop(full);
+      queueMicrotask(() => listener.onOpened(undefined));
+      return inference;
+    }
+    this.writer.append('opening', openingText(meta), request, undefined, inference);
+    return inference;
+  }
+
+  /**
+   * Appends a closing; the listener hears when it is written. Takes closings beyond the limit too: what was
+   * admitted gets its row.
+   * @param request body of the last attempt where it is not the opening's.
+   */
+  close(
+    inference: SpooledInference,
+    closing: ClosingMeta,
+    request: Buffer | undefined,
+    response: Buffer | undefined,
+  ): void {
+    this.metrics.inferences[closing.status].inc();
+    if (inference.dropped) {
+      this.metrics.dropped.inc();
+      queueMicrotask(() => inference.listener.onClosed(undefined));
+      return;
+    }
+    const pending = new PendingClosing(this, inference, closing, request ?? inference.request, response);
+    const text = closingText(inference.meta.id, inference.position!, closing);
+    this.writer.append('closing', text, request, response, pending);
+  }
+
+  /** Rows are in PostgreSQL, or in quarantine. */
+  settle(rows: readonly ShippableRow[]): void {
+    for (const row of rows) {
+      this.catalog.settle(row.openedIn);
+      this.catalog.settle(row.closedIn);
+      if (!row.closedIn?.inherited) this.metrics.pending.dec();
+    }
+  }
+
+  /** Writes what is pending and gives the directory free. */
+  shutdown(): void {
+    this.writer.close();
+    this.lock.release();
+  }
+
+  openingFailed(inference: SpooledInference, error: Error): void {
+    if (this.options.whenFull === 'refuse') {
+      this.logger.error({ err: error }, 'the spool takes no records; requests are refused');
+      inference.listener.onOpened(error);
+      return;
+    }
+    inference.dropped = true;
+    this.logDrop(error);
+    inference.listener.onOpened(undefined);
+  }
+
+  closingWritten(pending: PendingClosing, segment: Segment, position: Position): void {
+    this.metrics.pending.inc();
+    this.backlog.push(rowOf(pending, segment), position);
+    this.onRow();
+  }
+
+  /** The row still goes to PostgreSQL from memory; only a crash right now would leave it `interrupted`. */
+  closingFailed(pending: PendingClosing, error: Error): Error | undefined {
+    this.logger.error({ err: error, id: pending.inference.meta.id }, 'a closing could not be spooled');
+    this.metrics.pending.inc();
+    this.backlog.push(rowOf(pending, undefined), undefined);
+    this.onRow();
+    return this.options.whenFull === 'refuse' ? error : undefined;
+  }
+
+  private interrupt(unclosed: readonly Unclosed[]): void {
+    if (unclosed.length > 0)
+      this.logger.warn({ inferences: unclosed.length }, 'requests were cut by the end of an earlier process');
+    for (const { meta, request, segment, position } of unclosed) {
+      const inference = new SpooledInference(this, meta, request, SILENT);
+      inference.segment = segment;
+      inference.position = position;
+      this.close(inference, INTERRUPTED, undefined, undefined);
+    }
+  }
+
+  private logDrop(error: Error): void {
+    if (performance.now() - this.lastDropLog < DROP_LOG_INTERVAL_MS) return;
+    this.lastDropLog = performance.now();
+    this.logger.error({ err: error }, 'the spool takes no records; requests are answered without a row');
+  }
+}
+
+const SILENT: SpoolListener = { onOpened: () => undefined, onClosed: () => undefined };
+
+const INTERRUPTED: ClosingMeta = {
+  status: 'interrupted',
+  errorCode: 'gateway_interrupted',
+  errorMessage: 'The gateway ended before the answer was complete.',
+  modelEndpoint: null,
+  model: null,
+  replica: null,
+  attempts: 0,
+  finishReason: null,
+  schemaValid: null,
+  inputTokens: null,
+  outputTokens: null,
+  costMicroUsd: null,
+  latencyMs: null,
+  ttftMs: null,
+};
+
+function rowOf(pending: PendingClosing, closedIn: Segment | undefined): ShippableRow {
+  return {
+    opening: pending.inference.meta,
+    closing: pending.closing,
+    request: pending.request,
+    response: pending.response,
+    openedIn: pending.inference.segment,
+    closedIn,
+  };
+}

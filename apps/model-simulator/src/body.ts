@@ -1,0 +1,88 @@
+import type { Answer } from './answer.js';
+import type { GenerationRequest } from './request.js';
+
+/** Which of the two protocols the request came in by. */
+export type Protocol = 'chat' | 'text';
+
+/** What an answer is written from. */
+export interface BodyContext {
+  readonly protocol: Protocol;
+  readonly request: Pick<GenerationRequest, 'model' | 'includeUsage' | 'continuousUsage'>;
+  readonly answer: Pick<Answer, 'promptTokens' | 'tokens' | 'finishReason' | 'stopReason'>;
+  readonly id: string;
+  /** Seconds since 1970. */
+  readonly created: number;
+}
+
+function usage(promptTokens: number, completionTokens: number) {
+  return {
+    prompt_tokens: promptTokens,
+    total_tokens: promptTokens + completionTokens,
+    completion_tokens: completionTokens,
+    prompt_tokens_details: null,
+  };
+}
+
+/** The answer as one JSON object, with the fields vLLM sends. */
+export function wholeBody({ protocol, request, answer, id, created }: BodyContext): string {
+  const text = answer.tokens.join('');
+  const ending = { logprobs: null, finish_reason: answer.finishReason, stop_reason: answer.stopReason };
+  const message = {
+    role: 'assistant',
+    content: text,
+    refusal: null,
+    annotations: null,
+    tool_calls: [],
+    reasoning: null,
+  };
+  return JSON.stringify({
+    id,
+    object: protocol === 'chat' ? 'chat.completion' : 'text_completion',
+    created,
+    model: request.model,
+    choices: [protocol === 'chat' ? { index: 0, message, ...ending } : { index: 0, text, ...ending }],
+    service_tier: null,
+    system_fingerprint: null,
+    usage: usage(answer.promptTokens, answer.tokens.length),
+    prompt_logprobs: null,
+    kv_transfer_params: null,
+  });
+}
+
+/**
+ * The answer as server-sent events.
+ * @returns the frames of tokens `from` (inclusive) to `to` (exclusive); with those before the first token and
+ *   after the last.
+ */
+export function streamFrames({
+  protocol,
+  request,
+  answer,
+  id,
+  created,
+}: BodyContext): (from: number, to: number) => string {
+  const { tokens } = answer;
+  const isChat = protocol === 'chat';
+  const object = isChat ? 'chat.completion.chunk' : 'text_completion';
+  const head = `data: ${JSON.stringify({ id, object, created, model: request.model }).slice(0, -1)}`;
+  const frame = (choice: string, count: number) => {
+    const counted = request.continuousUsage
+      ? `,"usage":${JSON.stringify(usage(answer.promptTokens, count))}`
+      : '';
+    return `${head},"choices":[{"index":0,${choice}}]${counted}}\n\n`;
+  };
+  const content = (text: string) =>
+    isChat ? `"delta":{"content":${JSON.stringify(text)}}` : `"text":${JSON.stringify(text)}`;
+  const open = '"logprobs":null,"finish_reason":null';
+  const closed = `"logprobs":null,"finish_reason":"${answer.finishReason}","stop_reason":${JSON.stringify(answer.stopReason)}`;
+  return (from, to) => {
+    let text = from === 0 && isChat ? frame(`"delta":{"role":"assistant","content":""},${open}`, 0) : '';
+    for (let index = from; index < to; index++)
+      text += frame(`${content(tokens[index]!)},${open}`, index + 1);
+    if (to < tokens.length) return text;
+    text += frame(`${content('')},${closed}`, tokens.length);
+    if (request.includeUsage)
+      text += `${head},"choices":[],"usage":${JSON.stringify(usage(answer.promptTokens, tokens.length))}}\n\n`;
+    return `${text}data: [DONE]\n\n`;
+  };
+}

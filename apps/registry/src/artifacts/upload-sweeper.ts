@@ -1,0 +1,72 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { ObjectStore } from '#libs/platform/object-store/object-store.js';
+import { STAGING_PREFIX } from './blob-store.js';
+import { UPLOAD_TTL_MS, UploadService } from './upload.service.js';
+import { UploadRows } from './upload-rows.js';
+
+const HOUR_MS = 3_600_000;
+const RETRY_MS = 5_000;
+const STOP_MS = 2_000;
+/** Most uploads, and most staged objects, removed in one sweep. */
+const SWEEP_LIMIT = 1_000;
+
+/**
+ * Sees to it that the bucket exists, and removes what uploads left behind: expired ones, and staged bytes that
+ * no row knows, of a registry that was killed or of a URL used after its upload had ended.
+ */
+@Injectable()
+export class UploadSweeper implements OnApplicationBootstrap, OnModuleDestroy {
+  private readonly logger = new Logger(UploadSweeper.name);
+  private readonly stop = new AbortController();
+  private running: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly store: ObjectStore,
+    private readonly uploads: UploadService,
+    private readonly rows: UploadRows,
+  ) {}
+
+  /** Not awaited: the registry serves everything else while the object store is away. */
+  onApplicationBootstrap(): void {
+    this.running = this.run();
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    this.stop.abort();
+    // A store that hangs must not hold up the end.
+    await Promise.race([this.running, sleep(STOP_MS, undefined, { ref: false })]);
+  }
+
+  private async run(): Promise<void> {
+    let bucketIsThere = false;
+    while (!this.stop.signal.aborted) {
+      try {
+        if (!bucketIsThere && (await this.store.ensureBucket()))
+          this.logger.warn('The bucket was missing; created it.');
+        bucketIsThere = true;
+        await this.sweep();
+      } catch (error) {
+        this.logger.warn(`Abandoned uploads were not swept: ${String(error)}`);
+      }
+      const pause = bucketIsThere ? HOUR_MS : RETRY_MS;
+      await sleep(pause, undefined, { signal: this.stop.signal, ref: false }).catch(() => undefined);
+    }
+  }
+
+  /** @returns how many uploads and staged objects were removed. */
+  async sweep(now: Date = new Date()): Promise<number> {
+    const expired = await this.rows.listExpired(now, SWEEP_LIMIT);
+    for (const upload of expired) await this.uploads.remove(upload);
+    // No upload lives longer than its URLs; an hour more for a PUT that began in the last second.
+    const before = new Date(now.getTime() - UPLOAD_TTL_MS - HOUR_MS);
+    const stale = await this.store.listStale(STAGING_PREFIX, before, SWEEP_LIMIT);
+    for (const item of stale)
+      await (item.s3UploadId === undefined
+        ? this.store.remove(item.key)
+        : this.store.abortMultipart(item.key, item.s3UploadId));
+    const removed = expired.length + stale.length;
+    if (removed > 0) this.logger.log(`Removed ${removed} abandoned uploads.`);
+    return removed;
+  }
+}

@@ -1,0 +1,76 @@
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { IsOptional, IsString, MaxLength } from 'class-validator';
+import { IsName } from '../http/body-rules.js';
+import { NamedQuery } from '../http/named-query.js';
+import { SplitDto, SplitSummaryDto } from './split.dto.js';
+
+export class EndpointQuery extends NamedQuery {
+  @ApiPropertyOptional({
+    description: 'Only endpoints whose split in force has an arm with a version of this chain.',
+    example: 'support',
+  })
+  @IsOptional()
+  @IsString()
+  @MaxLength(128)
+  chain?: string;
+}
+
+export class UpdateEndpointDto {
+  @ApiPropertyOptional({ description: 'For people. `null`: none.', type: String, nullable: true })
+  @IsOptional()
+  @IsString()
+  @MaxLength(10_000)
+  description?: string | null;
+}
+
+export class CreateEndpointDto extends UpdateEndpointDto {
+  @ApiProperty({ description: 'Name that applications call. It never changes.', example: 'support-bot' })
+  @IsName()
+  name!: string;
+}
+
+class EndpointFields {
+  @ApiProperty({ description: 'Id.', format: 'uuid' })
+  id!: string;
+
+  @ApiProperty({ description: 'Name that applications call.', example: 'support-bot' })
+  name!: string;
+
+  @ApiProperty({ description: 'For people.', type: String, nullable: true })
+  description!: string | null;
+
+  @ApiProperty({ description: 'When it was created.', format: 'date-time', type: String })
+  createdAt!: Date;
+
+  @ApiProperty({ description: 'Who created it.', example: 'ada' })
+  createdBy!: string;
+
+  @ApiProperty({
+    description: 'When its description, its split or its archiving last changed.',
+    format: 'date-time',
+    type: String,
+  })
+  updatedAt!: Date;
+
+  @ApiProperty({
+    description: 'When it was archived; null while it is served.',
+    format: 'date-time',
+    type: String,
+    nullable: true,
+  })
+  archivedAt!: Date | null;
+}
+
+export class EndpointDto extends EndpointFields {
+  @ApiProperty({ description: 'The split in force; null before the first.', type: SplitDto, nullable: true })
+  split!: SplitDto | null;
+}
+
+export class EndpointItemDto extends EndpointFields {
+  @ApiProperty({
+    description: 'The split in force, without its overrides; null before the first.',
+    type: SplitSummaryDto,
+    nullable: true,
+  })
+  split!: SplitSummaryDto | null;
+}

@@ -1,0 +1,40 @@
+import { Check, Column, Entity, ForeignKey, PrimaryColumn, Unique } from 'typeorm';
+import { Workspace } from '../workspaces/workspace.entity.js';
+
+/** A serving endpoint: the stable name that applications call. */
+@Entity('endpoint')
+@Unique('endpoint_name_key', ['workspaceId', 'name'])
+@Check('endpoint_split_revision_check', 'split_revision >= 0')
+export class Endpoint {
+  @PrimaryColumn({ type: 'uuid', primaryKeyConstraintName: 'endpoint_pk' })
+  id!: string;
+
+  @Column({ name: 'workspace_id', type: 'uuid' })
+  @ForeignKey(() => Workspace, { name: 'endpoint_workspace_fk' })
+  workspaceId!: string;
+
+  @Column({ type: 'text', collation: 'C' })
+  name!: string;
+
+  @Column({ type: 'text', nullable: true })
+  description!: string | null;
+
+  @Column({
+    name: 'split_revision',
+    type: 'integer',
+    comment: 'the split in force; 0 before the first',
+  })
+  splitRevision!: number;
+
+  @Column({ name: 'created_at', type: 'timestamptz' })
+  createdAt!: Date;
+
+  @Column({ name: 'created_by', type: 'text' })
+  createdBy!: string;
+
+  @Column({ name: 'updated_at', type: 'timestamptz' })
+  updatedAt!: Date;
+
+  @Column({ name: 'archived_at', type: 'timestamptz', nullable: true })
+  archivedAt!: Date | null;
+}

@@ -1,0 +1,328 @@
+import { ApiProperty, ApiPropertyOptional, getSchemaPath } from '@nestjs/swagger';
+import { Type } from 'class-transformer';
+import {
+  ArrayMaxSize,
+  ArrayMinSize,
+  IsArray,
+  IsInt,
+  IsObject,
+  IsOptional,
+  IsString,
+  Matches,
+  Max,
+  MaxLength,
+  Min,
+  ValidateNested,
+} from 'class-validator';
+import { BUCKETS, MAX_ARMS, type BucketRange } from '#libs/core/assignment/split.js';
+import type { Reference } from '#libs/core/content/types.js';
+import { IfSent, IsExpectedRevision, IsName } from '../http/body-rules.js';
+import { IsReference } from './is-reference.js';
+
+export const MAX_OVERRIDES = 10_000;
+const MAX_REVISION = 2_147_483_647;
+
+export class PinnedChainDto {
+  @ApiProperty({ description: 'Name of the chain.', example: 'support' })
+  name!: string;
+
+  @ApiProperty({ description: 'Number of the version.', example: 3 })
+  version!: number;
+
+  @ApiProperty({ description: 'Digest of its content.', example: `sha256:${'5f'.repeat(32)}` })
+  digest!: string;
+}
+
+export class ArmInput {
+  @ApiProperty({
+    description: 'Unique in the split. An arm keeps its units by its name.',
+    example: 'control',
+  })
+  @IsName()
+  name!: string;
+
+  @ApiProperty({
+    description:
+      'The chain version. An alias or number is pinned now; moving the alias later changes nothing.',
+    oneOf: [{ type: 'string' }, { $ref: getSchemaPath(PinnedChainDto) }],
+    example: 'support@champion',
+  })
+  @IsReference()
+  chain!: Reference;
+
+  @ApiProperty({
+    description: 'Share of the units in basis points. 0: only units with an override.',
+    minimum: 0,
+    maximum: BUCKETS,
+    example: 5000,
+  })
+  @IsInt({ message: 'must be a whole number of basis points, 0 to 10000' })
+  @Min(0)
+  @Max(BUCKETS)
+  weightBps!: number;
+}
+
+export class OverrideDto {
+  @ApiProperty({ description: 'The unit.', example: 'user-42' })
+  @IsString()
+  unit!: string;
+
+  @ApiProperty({ description: 'Name of the arm it is pinned to.', example: 'candidate' })
+  @IsString()
+  arm!: string;
+}
+
+class ChangeDto {
+  @ApiPropertyOptional({
+    description: 'Why.',
+    type: String,
+    nullable: true,
+    example: 'v3 looks good at 10 %',
+  })
+  @IsOptional()
+  @IsString()
+  @MaxLength(1000)
+  reason?: string | null;
+
+  @ApiPropertyOptional({
+    description: 'The revision in force as you have seen it, 0 for none. If it is another by now: 409.',
+    example: 1,
+  })
+  @IsExpectedRevision()
+  expectedRevision?: number;
+}
+
+export class PutSplitDto extends ChangeDto {
+  @ApiProperty({ description: 'Arms; their weights sum to exactly 10000.', type: [ArmInput] })
+  @IsArray()
+  @ArrayMinSize(1)
+  @ArrayMaxSize(MAX_ARMS)
+  @IsObject({ each: true, message: 'each must be an object with name, chain and weightBps' })
+  @ValidateNested({ each: true })
+  @Type(() => ArmInput)
+  arms!: ArmInput[];
+
+  @ApiPropertyOptional({
+    description:
+      'Give one only to reshuffle all units on purpose. Absent: the salt stays; the first split draws one.',
+    example: 'autumn-reshuffle',
+  })
+  @IfSent()
+  @Matches(/^[\x21-\x7e]{1,64}$/, { message: 'must have 1 to 64 visible ASCII characters without spaces' })
+  salt?: string;
+
+  @ApiPropertyOptional({
+    description:
+      'Units pinned to an arm, whatever their bucket; replaces the list before. Absent: the list before stays, without units of arms that are gone.',
+    type: [OverrideDto],
+    maxItems: MAX_OVERRIDES,
+  })
+  @IfSent()
+  @IsArray()
+  @ArrayMaxSize(MAX_OVERRIDES)
+  @IsObject({ each: true, message: 'each must be an object with unit and arm' })
+  @ValidateNested({ each: true })
+  @Type(() => OverrideDto)
+  overrides?: OverrideDto[];
+}
+
+export class RollbackDto extends ChangeDto {
+  @ApiProperty({ description: 'The revision to restore.', example: 1 })
+  @IsInt()
+  @Min(1)
+  @Max(MAX_REVISION)
+  revision!: number;
+}
+
+export class SplitParams {
+  @ApiProperty({ description: 'Name of the endpoint.', example: 'support-bot' })
+  @IsString()
+  name!: string;
+
+  @ApiProperty({ description: 'Number of the revision.', example: 1 })
+  @Type(() => Number)
+  @IsInt()
+  @Min(1)
+  @Max(MAX_REVISION)
+  revision!: number;
+}
+
+export class AssignmentQuery {
+  @ApiProperty({ description: 'The unit: a conversation, user or tenant id.', example: 'user-42' })
+  @IsString()
+  unit!: string;
+}
+
+const RANGES = {
+  description: 'Buckets the arm owns: sorted half-open intervals [start, end).',
+  type: 'array',
+  items: { type: 'array', items: { type: 'integer' }, minItems: 2, maxItems: 2 },
+  example: [[0, 5000]],
+} as const;
+
+export class ArmDto {
+  @ApiProperty({ description: 'Name.', example: 'control' })
+  name!: string;
+
+  @ApiProperty({ description: 'Share of the units in basis points.', example: 5000 })
+  weightBps!: number;
+
+  @ApiProperty(RANGES)
+  ranges!: BucketRange[];
+
+  @ApiProperty({ description: 'The pinned chain version.', type: PinnedChainDto })
+  chain!: PinnedChainDto;
+}
+
+export class SplitSummaryDto {
+  @ApiProperty({ description: 'Number of the revision: 1, 2, 3…', example: 2 })
+  revision!: number;
+
+  @ApiProperty({ description: 'Bucket of a unit: murmur3_x86_32(salt + ":" + unit) mod 10000.' })
+  salt!: string;
+
+  @ApiProperty({ description: 'Arms, in the order they were given.', type: [ArmDto] })
+  arms!: ArmDto[];
+
+  @ApiProperty({ description: 'Number of units pinned to an arm.', example: 0 })
+  overrideCount!: number;
+
+  @ApiProperty({
+    description:
+      'Buckets that changed their arm against the revision before; where the salt changed, the expected number.',
+    example: 2000,
+  })
+  movedBuckets!: number;
+
+  @ApiProperty({ description: 'The revision this one restored.', type: Number, nullable: true })
+  rollbackOf!: number | null;
+
+  @ApiProperty({ description: 'Why.', type: String, nullable: true })
+  reason!: string | null;
+
+  @ApiProperty({ description: 'When it came into force.', format: 'date-time', type: String })
+  createdAt!: Date;
+
+  @ApiProperty({ description: 'Who made it.', example: 'ada' })
+  createdBy!: string;
+}
+
+export class SplitDto extends SplitSummaryDto {
+  @ApiProperty({ description: 'Units pinned to an arm, in order of the units.', type: [OverrideDto] })
+  overrides!: OverrideDto[];
+}
+
+export class MovementDto {
+  @ApiProperty({
+    description: 'Arm that gives the buckets; null on the first split.',
+    type: String,
+    nullable: true,
+  })
+  from!: string | null;
+
+  @ApiProperty({ description: 'Arm that takes them.', example: 'candidate' })
+  to!: string;
+
+  @ApiProperty({ description: 'How many buckets.', example: 1000 })
+  buckets!: number;
+
+  @ApiProperty({ description: 'Their share of the units, 0 to 1.', example: 0.1 })
+  share!: number;
+
+  @ApiProperty(RANGES)
+  ranges!: readonly BucketRange[];
+}
+
+export class VersionChangeDto {
+  @ApiProperty({ description: 'An arm that stays.', example: 'candidate' })
+  arm!: string;
+
+  @ApiProperty({ description: 'What its units get now.', type: PinnedChainDto })
+  from!: PinnedChainDto;
+
+  @ApiProperty({ description: 'What they would get.', type: PinnedChainDto })
+  to!: PinnedChainDto;
+}
+
+export class OverrideChangeDto {
+  @ApiProperty({ description: 'The unit.', example: 'user-42' })
+  unit!: string;
+
+  @ApiProperty({ description: 'Arm it is pinned to now; null: none.', type: String, nullable: true })
+  from!: string | null;
+
+  @ApiProperty({ description: 'Arm it would be pinned to; null: none.', type: String, nullable: true })
+  to!: string | null;
+}
+
+export class SplitPreviewDto {
+  @ApiProperty({ description: 'The revision in force; 0 for none.', example: 1 })
+  currentRevision!: number;
+
+  @ApiProperty({
+    description: 'Salt of the split; null where one would be drawn.',
+    type: String,
+    nullable: true,
+  })
+  salt!: string | null;
+
+  @ApiProperty({ description: 'Whether the salt would change, which reshuffles all units.' })
+  saltChanged!: boolean;
+
+  @ApiProperty({ description: 'The arms as they would be stored.', type: [ArmDto] })
+  arms!: ArmDto[];
+
+  @ApiProperty({
+    description: 'Who would move, by pairs of arms. Empty where the salt changes: then units move by hash.',
+    type: [MovementDto],
+  })
+  movements!: MovementDto[];
+
+  @ApiProperty({
+    description: 'Buckets that would change their arm; where the salt changes, the expected number.',
+    example: 2000,
+  })
+  movedBuckets!: number;
+
+  @ApiProperty({ description: 'Share of the units that stay in their arm, 0 to 1.', example: 0.8 })
+  unchangedShare!: number;
+
+  @ApiProperty({
+    description: 'Arms that keep their units but serve them another chain version.',
+    type: [VersionChangeDto],
+  })
+  versionChanges!: VersionChangeDto[];
+
+  @ApiProperty({
+    description: 'Overrides that would be added, removed or changed.',
+    type: [OverrideChangeDto],
+  })
+  overrideChanges!: OverrideChangeDto[];
+
+  @ApiProperty({
+    description: 'What the figures mean, where that is not plain.',
+    type: String,
+    nullable: true,
+  })
+  note!: string | null;
+}
+
+export class AssignmentDto {
+  @ApiProperty({ description: 'The unit.', example: 'user-42' })
+  unit!: string;
+
+  @ApiProperty({ description: 'Revision of the split in force.', example: 2 })
+  splitRevision!: number;
+
+  @ApiProperty({ description: 'Bucket of the unit, 0 to 9999.', example: 4711 })
+  bucket!: number;
+
+  @ApiProperty({ description: 'How the arm was found.', enum: ['split', 'override'] })
+  assignment!: 'split' | 'override';
+
+  @ApiProperty({ description: 'Name of the arm.', example: 'control' })
+  arm!: string;
+
+  @ApiProperty({ description: 'The chain version that answers.', type: PinnedChainDto })
+  chain!: PinnedChainDto;
+}

@@ -1,0 +1,36 @@
+import { Module } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { KINDS } from '#libs/core/content/schemas.js';
+import { ModelEndpointModule } from '../model-endpoints/model-endpoint.module.js';
+import { Workspace } from '../workspaces/workspace.entity.js';
+import { aliasController } from './alias.controller.js';
+import { Alias } from './alias.entity.js';
+import { AliasMove } from './alias-move.entity.js';
+import { AliasService } from './alias.service.js';
+import { DiffService } from './diff.service.js';
+import { entryController } from './entry.controller.js';
+import { Entry } from './entry.entity.js';
+import { EntryService } from './entry.service.js';
+import { Pinning } from './pinning.js';
+import { SchemasController } from './schemas.controller.js';
+import { versionController } from './version.controller.js';
+import { Version } from './version.entity.js';
+import { VersionLookup } from './version-lookup.js';
+import { VersionReader } from './version.reader.js';
+import { VersionReference } from './version-reference.entity.js';
+import { VersionService } from './version.service.js';
+
+/** Prompts, models and chains: one concept, three kinds; only the schema of the content and the paths differ. */
+@Module({
+  imports: [
+    TypeOrmModule.forFeature([Workspace, Entry, Version, VersionReference, Alias, AliasMove]),
+    ModelEndpointModule,
+  ],
+  controllers: [
+    ...KINDS.flatMap((kind) => [entryController(kind), versionController(kind), aliasController(kind)]),
+    SchemasController,
+  ],
+  providers: [EntryService, VersionService, VersionReader, VersionLookup, Pinning, AliasService, DiffService],
+  exports: [VersionLookup],
+})
+export class EntriesModule {}

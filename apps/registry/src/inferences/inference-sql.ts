@@ -1,0 +1,124 @@
+import type { InferenceQuery, SummaryGroup } from './inference.dto.js';
+import type { TimeRange } from './time-range.js';
+
+export interface Statement {
+  readonly text: string;
+  readonly values: readonly unknown[];
+}
+
+const ITEM_COLUMNS = `
+  id, started_at AS "startedAt", endpoint, split_revision AS "splitRevision", arm, chain,
+  chain_version AS "chainVersion", chain_digest AS "chainDigest", unit, bucket, sticky, assignment, status,
+  error_code AS "errorCode", error_message AS "errorMessage", model_endpoint AS "modelEndpoint", model, replica,
+  attempts, streamed, finish_reason AS "finishReason", schema_valid AS "schemaValid",
+  input_tokens AS "inputTokens", output_tokens AS "outputTokens", cost_micro_usd AS "costMicroUsd",
+  latency_ms AS "latencyMs", ttft_ms AS "ttftMs"`;
+
+const FILTERS = {
+  endpoint: 'endpoint',
+  arm: 'arm',
+  chain: 'chain',
+  chainVersion: 'chain_version',
+  unit: 'unit',
+  status: 'status',
+  modelEndpoint: 'model_endpoint',
+} as const satisfies Partial<Record<keyof InferenceQuery, string>>;
+
+/**
+ * One page and one row more, newest first.
+ * Bounds on `started_at` leave only the partitions of the range; bounds on `id`, whose leading 48 bits are the same
+ * time, make the range an interval of each index. A filter that is not asked for is not in the text, so that the
+ * planner sees what it can use.
+ * @param before id of the last row of the page before.
+ */
+export function listStatement(
+  workspaceId: string,
+  range: TimeRange,
+  query: InferenceQuery,
+  before: string | undefined,
+): Statement {
+  const { conditions, values, bind } = within(workspaceId, range);
+  for (const [field, column] of Object.entries(FILTERS) as [keyof typeof FILTERS, string][])
+    if (query[field] !== undefined) conditions.push(`${column} = ${bind(query[field])}`);
+  if (before !== undefined) conditions.push(`id < ${bind(before)}`);
+  return {
+    text: `SELECT ${ITEM_COLUMNS} FROM inference WHERE ${conditions.join(' AND ')}
+            ORDER BY id DESC LIMIT ${bind(query.limit + 1)}`,
+    values,
+  };
+}
+
+/** One row with everything. The time inside the id names the partition. */
+export function getStatement(workspaceId: string, id: string): Statement {
+  const startedAt = uuidTimeMs(id);
+  return {
+    text: `SELECT ${ITEM_COLUMNS}, metadata, request, response FROM inference
+            WHERE workspace_id = $1 AND id = $2 AND started_at >= $3 AND started_at < $4`,
+    values: [workspaceId, id, new Date(startedAt), new Date(startedAt + 1)],
+  };
+}
+
+const GROUP_COLUMNS: Record<SummaryGroup, string> = {
+  chainVersion: 'NULL::text AS arm, chain, chain_version AS "chainVersion"',
+  arm: 'arm, NULL::text AS chain, NULL::integer AS "chainVersion"',
+};
+
+/** Figures per group of one endpoint. Percentiles are of answered requests, interpolated (PERCENTILE_CONT). */
+export function summaryStatement(
+  workspaceId: string,
+  range: TimeRange,
+  endpoint: string,
+  groupBy: SummaryGroup,
+): Statement {
+  const { conditions, values, bind } = within(workspaceId, range);
+  conditions.push(`endpoint = ${bind(endpoint)}`);
+  const percentiles = (column: string): string =>
+    [0.5, 0.95]
+      .map((at) => `percentile_cont(${at}) WITHIN GROUP (ORDER BY ${column}) FILTER (WHERE status = 'ok')`)
+      .map((sql, index) => `'${['p50', 'p95'][index]}', ${sql}`)
+      .join(', ');
+  return {
+    text: `
+      SELECT ${GROUP_COLUMNS[groupBy]},
+             count(*) AS requests,
+             count(*) FILTER (WHERE status = 'ok') AS ok,
+             count(*) FILTER (WHERE status IN ('error', 'interrupted')) AS errors,
+             count(*) FILTER (WHERE status = 'cancelled') AS cancelled,
+             avg(schema_valid::integer)::double precision AS "schemaValidRate",
+             json_build_object(${percentiles('latency_ms')}) AS "latencyMs",
+             json_build_object(${percentiles('ttft_ms')}) AS "ttftMs",
+             coalesce(sum(input_tokens), 0)::bigint AS "inputTokens",
+             coalesce(sum(output_tokens), 0)::bigint AS "outputTokens",
+             coalesce(sum(cost_micro_usd), 0)::bigint AS "costMicroUsd"
+        FROM inference WHERE ${conditions.join(' AND ')}
+       GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`,
+    values,
+  };
+}
+
+function within(
+  workspaceId: string,
+  { from, to }: TimeRange,
+): { conditions: string[]; values: unknown[]; bind: (value: unknown) => string } {
+  const values: unknown[] = [];
+  const bind = (value: unknown): string => `$${values.push(value)}`;
+  const conditions = [
+    `workspace_id = ${bind(workspaceId)}`,
+    `started_at >= ${bind(from)}`,
+    `started_at < ${bind(to)}`,
+    `id >= ${bind(firstUuidAt(from.getTime()))}`,
+    `id < ${bind(firstUuidAt(to.getTime()))}`,
+  ];
+  return { conditions, values, bind };
+}
+
+/** The smallest UUID whose first 48 bits are this time (RFC 9562 §5.7); no UUIDv7 of an earlier time lies above it. */
+function firstUuidAt(timeMs: number): string {
+  const hex = Math.max(0, timeMs).toString(16).padStart(12, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`;
+}
+
+/** The Unix time in milliseconds inside a UUIDv7. */
+function uuidTimeMs(id: string): number {
+  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+}

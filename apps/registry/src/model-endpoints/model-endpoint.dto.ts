@@ -1,0 +1,214 @@
+import { ApiProperty, ApiPropertyOptional, OmitType, PartialType } from '@nestjs/swagger';
+import { Type } from 'class-transformer';
+import {
+  ArrayMaxSize,
+  ArrayMinSize,
+  ArrayUnique,
+  IsArray,
+  IsIn,
+  IsInt,
+  IsObject,
+  IsOptional,
+  IsString,
+  Length,
+  Matches,
+  Max,
+  MaxLength,
+  Min,
+  ValidateNested,
+} from 'class-validator';
+import { IfSent, IsExpectedRevision, IsName } from '../http/body-rules.js';
+import { IsBaseUrl, normalizeBaseUrl } from './base-url.js';
+
+/** 1 USD per token: beyond any real price, and small enough that no cost leaves the integers. */
+const MAX_PRICE = 1_000_000_000_000;
+
+export class ReplicaInput {
+  @ApiProperty({
+    description: 'Base URL, without query, fragment or credentials. A trailing slash is trimmed.',
+    example: 'http://10.0.0.5:8000/v1',
+  })
+  @IsBaseUrl()
+  baseUrl!: string;
+}
+
+export class ReplicaDto {
+  @ApiProperty({ description: 'Stays the same as long as the base URL is listed.', format: 'uuid' })
+  id!: string;
+
+  @ApiProperty({ description: 'Base URL, as stored.', example: 'http://10.0.0.5:8000/v1' })
+  baseUrl!: string;
+}
+
+export class TokenPricesDto {
+  @ApiProperty({
+    description: 'Price of a million prompt tokens in micro-USD; 150000 is 0.15 USD.',
+    default: 0,
+    example: 150_000,
+  })
+  @IfSent()
+  @IsInt()
+  @Min(0)
+  @Max(MAX_PRICE)
+  inputMicroUsdPerMillionTokens: number = 0;
+
+  @ApiProperty({
+    description: 'Price of a million completion tokens in micro-USD; 600000 is 0.60 USD.',
+    default: 0,
+    example: 600_000,
+  })
+  @IfSent()
+  @IsInt()
+  @Min(0)
+  @Max(MAX_PRICE)
+  outputMicroUsdPerMillionTokens: number = 0;
+}
+
+export class CreateModelEndpointDto {
+  @ApiProperty({
+    description: 'Name that chains refer to. It never changes.',
+    example: 'gpu-cluster',
+  })
+  @IsName()
+  name!: string;
+
+  @ApiPropertyOptional({ description: 'For people.', type: String, nullable: true })
+  @IsOptional()
+  @IsString()
+  @MaxLength(10_000)
+  description?: string | null;
+
+  @ApiProperty({
+    description:
+      'What the replicas speak. `openai`: vLLM, SGLang, TGI, llama.cpp, Ollama, OpenAI and what else is compatible.',
+    enum: ['openai'],
+  })
+  @IsIn(['openai'])
+  protocol!: 'openai';
+
+  @ApiProperty({ description: 'Interchangeable servers, 1 to 64, each once.', type: [ReplicaInput] })
+  @IsArray()
+  @ArrayMinSize(1)
+  @ArrayMaxSize(64)
+  @IsObject({ each: true, message: 'each must be an object with a baseUrl' })
+  @ArrayUnique((replica: { baseUrl?: unknown } | null) => normalizedOf(replica?.baseUrl), {
+    message: 'a base URL is listed twice; list every replica once',
+  })
+  @ValidateNested({ each: true })
+  @Type(() => ReplicaInput)
+  replicas!: ReplicaInput[];
+
+  @ApiProperty({
+    description: 'Model names the replicas serve, 1 to 100. A chain may name no other.',
+    type: [String],
+    example: ['llama-3.1-8b-instruct'],
+  })
+  @IsArray()
+  @ArrayMinSize(1)
+  @ArrayMaxSize(100)
+  @ArrayUnique({ message: 'a model is listed twice; list every model once' })
+  @IsString({ each: true })
+  @Length(1, 256, { each: true })
+  models!: string[];
+
+  @ApiPropertyOptional({ description: 'What tokens cost; nothing, unless given.', type: TokenPricesDto })
+  @IfSent()
+  @IsObject({ message: 'must be an object' })
+  @ValidateNested()
+  @Type(() => TokenPricesDto)
+  prices?: TokenPricesDto;
+
+  @ApiPropertyOptional({
+    description: 'Most requests a gateway has under way at one replica; the others wait.',
+    minimum: 1,
+    maximum: 100_000,
+    default: 32,
+  })
+  @IfSent()
+  @IsInt()
+  @Min(1)
+  @Max(100_000)
+  maxConcurrencyPerReplica?: number;
+
+  @ApiPropertyOptional({
+    description: 'Bearer token for the replicas. Kept encrypted, never returned. `null`: none.',
+    type: String,
+    nullable: true,
+    writeOnly: true,
+    example: 'sk-…',
+  })
+  @IsOptional()
+  @IsString()
+  @MaxLength(8192)
+  // What RFC 9110 lets into a header value, without white space: anything else could not be sent.
+  @Matches(/^[\x21-\x7e]+$/, {
+    message: 'must be a bearer token: 1 to 8192 visible ASCII characters without spaces',
+  })
+  credential?: string | null;
+}
+
+function normalizedOf(baseUrl: unknown): unknown {
+  return typeof baseUrl === 'string' ? (normalizeBaseUrl(baseUrl) ?? baseUrl) : baseUrl;
+}
+
+/** Fields that may change. Lists and prices are given as a whole. */
+export class UpdateModelEndpointDto extends PartialType(
+  OmitType(CreateModelEndpointDto, ['name', 'protocol'] as const),
+  { skipNullProperties: false },
+) {
+  @ApiPropertyOptional({
+    description: 'The revision you have seen. If another is in force by now: 409, and nothing changes.',
+    example: 3,
+  })
+  @IsExpectedRevision()
+  expectedRevision?: number;
+}
+
+export class ModelEndpointDto {
+  @ApiProperty({ description: 'Id.', format: 'uuid' })
+  id!: string;
+
+  @ApiProperty({ description: 'Name that chains refer to.', example: 'gpu-cluster' })
+  name!: string;
+
+  @ApiProperty({ description: 'For people.', type: String, nullable: true })
+  description!: string | null;
+
+  @ApiProperty({ description: 'What the replicas speak.', enum: ['openai'] })
+  protocol!: 'openai';
+
+  @ApiProperty({ description: 'Interchangeable servers.', type: [ReplicaDto] })
+  replicas!: ReplicaDto[];
+
+  @ApiProperty({ description: 'Model names served.', type: [String], example: ['llama-3.1-8b-instruct'] })
+  models!: string[];
+
+  @ApiProperty({ description: 'What tokens cost.', type: TokenPricesDto })
+  prices!: TokenPricesDto;
+
+  @ApiProperty({ description: 'Most requests a gateway has under way at one replica.', example: 32 })
+  maxConcurrencyPerReplica!: number;
+
+  @ApiProperty({ description: 'Whether a credential is kept. It is never shown.' })
+  hasCredential!: boolean;
+
+  @ApiProperty({ description: 'Grows by one with every change.', example: 1 })
+  revision!: number;
+
+  @ApiProperty({ description: 'When it was created.', format: 'date-time', type: String })
+  createdAt!: Date;
+
+  @ApiProperty({ description: 'Who created it.', example: 'ada' })
+  createdBy!: string;
+
+  @ApiProperty({ description: 'When it last changed.', format: 'date-time', type: String })
+  updatedAt!: Date;
+
+  @ApiProperty({
+    description: 'When it was archived; null while it is in use.',
+    format: 'date-time',
+    type: String,
+    nullable: true,
+  })
+  archivedAt!: Date | null;
+}

@@ -1,0 +1,62 @@
+import { Check, Column, Entity, ForeignKey, PrimaryColumn, Unique } from 'typeorm';
+import { Workspace } from '../workspaces/workspace.entity.js';
+
+@Entity('model_endpoint')
+@Unique('model_endpoint_name_key', ['workspaceId', 'name'])
+@Check('model_endpoint_protocol_check', `protocol IN ('openai')`)
+@Check(
+  'model_endpoint_prices_check',
+  'input_micro_usd_per_million_tokens >= 0 AND output_micro_usd_per_million_tokens >= 0',
+)
+@Check('model_endpoint_concurrency_check', 'max_concurrency_per_replica > 0')
+@Check('model_endpoint_credential_check', '(credential_ciphertext IS NULL) = (credential_key_id IS NULL)')
+export class ModelEndpoint {
+  @PrimaryColumn({ type: 'uuid', primaryKeyConstraintName: 'model_endpoint_pk' })
+  id!: string;
+
+  @Column({ name: 'workspace_id', type: 'uuid' })
+  @ForeignKey(() => Workspace, { name: 'model_endpoint_workspace_fk' })
+  workspaceId!: string;
+
+  @Column({ type: 'text', collation: 'C' })
+  name!: string;
+
+  @Column({ type: 'text', nullable: true })
+  description!: string | null;
+
+  @Column({ type: 'text' })
+  protocol!: 'openai';
+
+  @Column({ type: 'text', array: true })
+  models!: string[];
+
+  @Column({ name: 'input_micro_usd_per_million_tokens', type: 'bigint' })
+  inputMicroUsdPerMillionTokens!: number;
+
+  @Column({ name: 'output_micro_usd_per_million_tokens', type: 'bigint' })
+  outputMicroUsdPerMillionTokens!: number;
+
+  @Column({ name: 'max_concurrency_per_replica', type: 'integer' })
+  maxConcurrencyPerReplica!: number;
+
+  @Column({ name: 'credential_ciphertext', type: 'bytea', nullable: true })
+  credentialCiphertext!: Buffer | null;
+
+  @Column({ name: 'credential_key_id', type: 'text', nullable: true })
+  credentialKeyId!: string | null;
+
+  @Column({ type: 'integer' })
+  revision!: number;
+
+  @Column({ name: 'created_at', type: 'timestamptz' })
+  createdAt!: Date;
+
+  @Column({ name: 'created_by', type: 'text' })
+  createdBy!: string;
+
+  @Column({ name: 'updated_at', type: 'timestamptz' })
+  updatedAt!: Date;
+
+  @Column({ name: 'archived_at', type: 'timestamptz', nullable: true })
+  archivedAt!: Date | null;
+}

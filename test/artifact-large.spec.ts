@@ -1,0 +1,144 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createTestDatabase, type TestDatabase } from './support/database.js';
+import { newBucketName } from './support/artifacts.js';
+import { registryEnvironment } from './support/registry.js';
+
+const MIB = 1024 * 1024;
+const SIZE_MIB = 1024;
+const MAX_GROWTH_MIB = 64;
+
+/** Resident memory of a process in MiB; Linux tells it in /proc. */
+async function residentMiB(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)![1]) / 1024;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Samples the memory of a process while `work` runs. @returns by how many MiB it exceeded its start. */
+async function growthDuring(pid: number, work: () => Promise<void>): Promise<number> {
+  const before = await residentMiB(pid);
+  let most = before;
+  let running = true;
+  const sampling = (async () => {
+    while (running) {
+      most = Math.max(most, await residentMiB(pid));
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+  })();
+  await work();
+  running = false;
+  await sampling;
+  return most - before;
+}
+
+// A process of its own, because its memory is measured; /proc exists on Linux only.
+describe.runIf(process.platform === 'linux')('an artifact of 1 GiB', () => {
+  let database: TestDatabase;
+  let registry: ChildProcess;
+  let url: string;
+  let base: string;
+  const block = Buffer.alloc(MIB);
+  for (let index = 0; index < MIB; index += 4) block.writeUInt32LE((index * 2_654_435_761) % 2 ** 32, index);
+  let digest: string;
+
+  beforeAll(async () => {
+    const hash = createHash('sha256');
+    for (let index = 0; index < SIZE_MIB; index++) hash.update(numbered(index));
+    digest = hash.digest('hex');
+    database = await createTestDatabase();
+    const port = await freePort();
+    url = `http://127.0.0.1:${port}`;
+    registry = spawn(process.execPath, ['dist/apps/registry/src/main.js'], {
+      env: registryEnvironment(database, {
+        CATENA_REGISTRY_PORT: String(port),
+        S3_BUCKET: newBucketName(),
+      }),
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    for (;;) {
+      const ready = await fetch(`${url}/readyz`).catch(() => undefined);
+      if (ready?.ok) break;
+      if (registry.exitCode !== null) throw new Error(`The registry ended with ${registry.exitCode}.`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    const run = await fetch(`${url}/api/v1/runs`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ name: 'large' }),
+    });
+    base = `/api/v1/runs/${((await run.json()) as { id: string }).id}/artifacts`;
+  });
+  afterAll(async () => {
+    registry.kill('SIGTERM');
+    if (registry.exitCode === null) await once(registry, 'exit');
+    await database.drop();
+  });
+
+  /** The same block, but for its number: parts in a wrong order would have another digest. */
+  function numbered(index: number): Buffer {
+    block.writeUInt32LE(index, 0);
+    return block;
+  }
+
+  async function send(
+    path: string,
+    sizeMiB: number,
+    headers: Record<string, string> = {},
+  ): Promise<IncomingMessage> {
+    const request = httpRequest(`${url}${base}/content?path=${path}`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/octet-stream', 'content-length': sizeMiB * MIB, ...headers },
+    });
+    const answered = once(request, 'response');
+    for (let index = 0; index < sizeMiB; index++) {
+      const chunk = Buffer.from(numbered(index));
+      if (!request.write(chunk)) await once(request, 'drain');
+    }
+    request.end();
+    const [response] = (await answered) as [IncomingMessage];
+    response.resume();
+    return response;
+  }
+
+  async function receive(path: string): Promise<{ length: number; sha256: string }> {
+    const request = httpRequest(`${url}${base}/content?path=${path}`).end();
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
+    const hash = createHash('sha256');
+    let length = 0;
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      hash.update(chunk);
+      length += chunk.length;
+    }
+    return { length, sha256: hash.digest('hex') };
+  }
+
+  it(
+    `goes through the registry, up and down, while its memory grows by less than ${MAX_GROWTH_MIB} MiB`,
+    { timeout: 120_000 },
+    async () => {
+      const up = await growthDuring(registry.pid!, async () => {
+        expect((await send('large', SIZE_MIB, { 'x-catena-sha256': digest })).statusCode).toBe(201);
+      });
+      const down = await growthDuring(registry.pid!, async () => {
+        expect(await receive('large')).toEqual({ length: SIZE_MIB * MIB, sha256: digest });
+      });
+      console.log(`memory grew by ${up.toFixed(1)} MiB up, ${down.toFixed(1)} MiB down`);
+      expect(up).toBeLessThan(MAX_GROWTH_MIB);
+      expect(down).toBeLessThan(MAX_GROWTH_MIB);
+    },
+  );
+});

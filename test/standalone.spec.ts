@@ -1,0 +1,161 @@
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
+import { createTestDatabase } from './support/database.js';
+import { Launched, processesNaming } from './support/launched.js';
+
+let directory: string;
+let data: string;
+const launched: Launched[] = [];
+
+function launch(environment: Record<string, string> = {}, args = ['start']): Launched {
+  const launcher = new Launched(args, { CATENA_DATA_DIR: data, ...environment });
+  launched.push(launcher);
+  return launcher;
+}
+
+async function createPrompt(registry: string, name: string): Promise<number> {
+  const response = await fetch(`${registry}/api/v1/prompts`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ name }),
+  });
+  return response.status;
+}
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'catena-standalone-'));
+  data = join(directory, 'data');
+});
+afterEach(async () => {
+  for (const launcher of launched.splice(0)) {
+    if (launcher.process.exitCode === null && launcher.process.signalCode === null)
+      launcher.signal('SIGTERM');
+    await launcher.ended;
+  }
+});
+afterAll(async () => rm(directory, { recursive: true, force: true }));
+
+describe.skipIf(process.platform !== 'linux')('npm start', () => {
+  it('starts the stack, keeps its key to itself, and stops every child on SIGTERM', async () => {
+    const launcher = launch();
+    const { registry, gateway } = await launcher.urls();
+    expect((await fetch(`${registry}/readyz`)).status).toBe(200);
+    expect((await fetch(`${gateway}/readyz`)).status).toBe(200);
+    expect(await createPrompt(registry, 'kept')).toBe(201);
+    expect((await stat(join(data, 'encryption-keys'))).mode & 0o777).toBe(0o600);
+    expect((await stat(join(data, 's3'))).mode & 0o777).toBe(0o700);
+    expect(processesNaming(data).length).toBeGreaterThan(4); // launcher, stores, registry, gateway, PostgreSQL
+
+    launcher.signal('SIGTERM');
+    expect(await launcher.ended).toBe(0);
+    expect(processesNaming(data)).toEqual([]);
+    expect(launcher.output).not.toMatch(/"level":(50|60)/);
+  });
+
+  it('refuses a second launcher on the same data, survives kill -9, and the next start has the data', async () => {
+    const key = await readFile(join(data, 'encryption-keys'), 'utf8');
+    const first = launch();
+    const { registry } = await first.urls();
+    expect(await createPrompt(registry, 'kept')).toBe(409); // from the test before: a restart keeps data
+    expect(await createPrompt(registry, 'kept-too')).toBe(201);
+
+    const second = launch();
+    expect(await second.ended).toBe(1);
+    expect(second.output).toContain(`${data} is in use by another Catena`);
+    expect((await fetch(`${registry}/readyz`)).status).toBe(200);
+
+    first.signal('SIGKILL');
+    await first.ended;
+    await expect.poll(() => processesNaming(data), { timeout: 8_000, interval: 100 }).toEqual([]);
+
+    const third = launch();
+    const again = await third.urls();
+    expect(await createPrompt(again.registry, 'kept-too')).toBe(409);
+    expect(await readFile(join(data, 'encryption-keys'), 'utf8')).toBe(key);
+    third.signal('SIGINT');
+    expect(await third.ended).toBe(0);
+  });
+
+  it('names a busy port and the variable that moves it, and leaves nothing running', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as { port: number };
+    const other = join(directory, 'busy');
+    const launcher = launch({ CATENA_GATEWAY_PORT: String(port), CATENA_DATA_DIR: other });
+    expect(await launcher.ended).toBe(1);
+    expect(launcher.output).toContain(`Port ${port} on 127.0.0.1 is in use`);
+    expect(launcher.output).toContain('CATENA_GATEWAY_PORT');
+    expect(processesNaming(other)).toEqual([]);
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  it('starts the gateway again when it dies, and stops with a message when PostgreSQL dies', async () => {
+    const launcher = launch();
+    const { gateway } = await launcher.urls();
+    const find = (text: string) => processesNaming(data).find((pid) => commandLine(pid).includes(text));
+    process.kill(Number(find('apps/gateway/src/main.js')), 'SIGKILL');
+    await launcher.says(/The gateway has ended \(signal SIGKILL\); it starts again in 0\.5 s/);
+    await expect
+      .poll(
+        () =>
+          fetch(`${gateway}/readyz`).then(
+            (response) => response.status,
+            () => 0,
+          ),
+        { timeout: 10_000 },
+      )
+      .toBe(200);
+
+    const postmaster = Number(
+      (await readFile(join(data, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[0],
+    );
+    process.kill(postmaster, 'SIGKILL');
+    expect(await launcher.ended).toBe(1);
+    expect(launcher.output).toContain('PostgreSQL has ended by itself');
+    expect(processesNaming(data)).toEqual([]);
+  });
+
+  it('uses the database and the object store it is given, and starts none', async () => {
+    const database = await createTestDatabase();
+    const other = join(directory, 'external');
+    const launcher = launch({
+      CATENA_DATA_DIR: other,
+      DATABASE_URL: database.url,
+      S3_ENDPOINT: inject('s3Endpoint'),
+      AWS_ACCESS_KEY_ID: 'S3RVER',
+      AWS_SECRET_ACCESS_KEY: 'S3RVER',
+    });
+    const { registry } = await launcher.urls();
+    expect(await createPrompt(registry, 'elsewhere')).toBe(201);
+    const { rows } = await database.client.query(`SELECT name FROM entry`);
+    expect(rows).toEqual([{ name: 'elsewhere' }]);
+    expect(processesNaming(other)).toHaveLength(3); // launcher, registry, gateway
+    await expect(stat(join(other, 'postgres'))).rejects.toThrow();
+    launcher.signal('SIGTERM');
+    expect(await launcher.ended).toBe(0);
+    await database.drop();
+  });
+
+  it('lists every bad setting at once', async () => {
+    const launcher = launch({
+      CATENA_REGISTRY_PORT: 'x',
+      CATENA_GATWAY_PORT: '1',
+      S3_ENDPOINT: 'http://127.0.0.1:1',
+    });
+    expect(await launcher.ended).toBe(1);
+    for (const part of [
+      'CATENA_REGISTRY_PORT',
+      'CATENA_GATWAY_PORT: there is no such',
+      'AWS_ACCESS_KEY_ID: must be set',
+    ])
+      expect(launcher.output).toContain(part);
+  });
+});
+
+function commandLine(pid: string): string {
+  return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+}
