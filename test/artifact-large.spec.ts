@@ -32,15 +32,15 @@ async function freePort(): Promise<number> {
 async function growthDuring(pid: number, work: () => Promise<void>): Promise<number> {
   const before = await residentMiB(pid);
   let most = before;
-  let running = true;
+  const running = new AbortController();
   const sampling = (async () => {
-    while (running) {
+    while (!running.signal.aborted) {
       most = Math.max(most, await residentMiB(pid));
       await new Promise((resolve) => setTimeout(resolve, 25));
     }
   })();
   await work();
-  running = false;
+  running.abort();
   await sampling;
   return most - before;
 }

@@ -23,12 +23,15 @@ async function cutUpload(
   registry: TestRegistry,
   base: string,
   path: string,
-  announced: number,
+  announced: number | 'chunked',
   sent: number,
 ) {
   const request = httpRequest(`${registry.url}/api/v1${base}/content?path=${path}`, {
     method: 'PUT',
-    headers: { 'content-length': announced, 'content-type': 'application/json' },
+    headers: {
+      'content-type': 'application/json',
+      ...(announced === 'chunked' ? { 'transfer-encoding': 'chunked' } : { 'content-length': announced }),
+    },
   });
   request.on('error', () => undefined);
   for (let left = sent; left > 0; left -= MIB) {
@@ -63,20 +66,24 @@ describe('an upload through the registry', () => {
     expect(await rowsOf(registry, 'artifact_upload')).toEqual([]);
   }
 
-  it('that is cut before the first part is full leaves nothing', async () => {
-    const cut = await cutUpload(registry, base, 'cut-small', 4 * MIB, 2 * MIB);
+  it.each([
+    ['whose length is known', 64 * MIB, 40 * MIB],
+    ['whose length is known, at once', 4 * MIB, MIB],
+    ['of unknown length, before its first part is full,', 'chunked', 2 * MIB],
+  ] as const)('%s that is cut leaves nothing', async (_, announced, sent) => {
     proxy.requests.length = 0;
+    const cut = await cutUpload(registry, base, 'cut', announced, sent);
     cut();
     await until(() => proxy.requests.some((line) => line.startsWith('DELETE ')), 'staging is discarded');
-    await expectNothing('cut-small');
+    await expectNothing('cut');
   });
 
-  it('that is cut between parts leaves nothing, no parts either', async () => {
+  it('of unknown length that is cut between parts leaves nothing, no parts either', async () => {
     proxy.requests.length = 0;
-    const cut = await cutUpload(registry, base, 'cut-big', 64 * MIB, 40 * MIB);
+    const cut = await cutUpload(registry, base, 'cut-big', 'chunked', 40 * MIB);
     await until(() => proxy.requests.filter((line) => line.startsWith('PUT ')).length >= 2, 'parts are sent');
     cut();
-    const aborted = await until(
+    const aborted: string = await until(
       () => proxy.requests.find((line) => /^DELETE .*uploadId=/.test(line)),
       'the multipart upload is aborted',
     );
@@ -85,16 +92,23 @@ describe('an upload through the registry', () => {
       'the staged object is removed',
     );
     const uploadId = /uploadId=(\w+)/.exec(aborted)![1]!;
-    const key = proxy.requests.find((line) => line.includes('uploads'))!.split(/[ ?]/)[1]!;
+    const key = aborted.split(/[ ?]/)[1]!;
     expect((await fetch(`${proxy.url}${key}?uploadId=${uploadId}`, { method: 'DELETE' })).status).toBe(404);
     await expectNothing('cut-big');
   });
 
   it('that loses the store in the middle is answered 503, and nothing is there', async () => {
-    let parts = 0;
-    proxy.reset = (line) => line.includes('partNumber') && ++parts > 2;
+    proxy.reset = (line) => line.startsWith('PUT ');
     const put = await putContent(registry, base, 'lost', randomBytes(40 * MIB));
     expect([put.status, put.body.code]).toEqual([503, 'OBJECT_STORE_UNAVAILABLE']);
+    let parts = 0;
+    proxy.reset = (line) => line.includes('partNumber') && ++parts > 2;
+    const response = await fetch(`${registry.url}/api/v1${base}/content?path=lost`, {
+      method: 'PUT',
+      body: new Blob([randomBytes(40 * MIB)]).stream(),
+      duplex: 'half',
+    });
+    expect(response.status).toBe(503);
     await expectNothing('lost');
   });
 

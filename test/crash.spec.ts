@@ -1,7 +1,12 @@
-import { rm } from 'node:fs/promises';
+import { chmod, rm } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createSimulator, type Simulator } from '../apps/model-simulator/src/simulator.js';
+import { EmbeddedPostgres } from '../apps/standalone/src/embedded-postgres.js';
+import { migrate } from '../libs/platform/database/data-source.js';
 import { ChatLoad } from './support/chat-load.js';
 import { createTestDatabase, type TestDatabase } from './support/database.js';
 import { GatewayProcess } from './support/gateway-process.js';
@@ -56,7 +61,7 @@ describe('rows of answers that callers have received', () => {
       () => undefined,
     );
     const rows = await rowsOf(completed);
-    expect(completed.length).toBeGreaterThan(50);
+    expect(completed.length).toBeGreaterThan(20); // else nothing was tried
     expect(new Set(rows.map((row) => row.id)).size).toBe(completed.length);
     expect(rows.length).toBe(completed.length);
     expect(rows.filter((row) => row.status !== 'ok' || !row.answered)).toEqual([]);
@@ -100,7 +105,7 @@ describe('rows of answers that callers have received', () => {
     gateway = await GatewayProcess.start(url, dataDir);
     proxy.cut();
     const load = new ChatLoad(() => gateway?.url, 8);
-    await sleep(800);
+    await eventually(() => load.completed.length > 100);
     const killed = gateway;
     gateway = undefined;
     await killed.kill();
@@ -128,6 +133,42 @@ describe('rows of answers that callers have received', () => {
     await proxy.close();
   });
 
+  it('survive a restart of PostgreSQL under load', async () => {
+    const directory = await temporaryDirectory();
+    await chmod(directory, 0o755);
+    const port = await freePort();
+    const start = () => EmbeddedPostgres.start(join(directory, 'postgres'), port, ['fsync=off']);
+    let postgres = await start();
+    await migrate(postgres.url());
+    const client = new pg.Client(postgres.url());
+    await client.connect();
+    const rows = new ServingRows(client);
+    await rows.setModelEndpoint('gpu', { replicas: [`${simulator.url}/v1`] });
+    await rows.setSplit('chat', [{ name: 'only', weightBps: 10_000, chain: await rows.addChain('chat') }]);
+    await client.end();
+
+    gateway = await GatewayProcess.start(postgres.url(), dataDir);
+    const load = new ChatLoad(() => gateway?.url, 4);
+    await sleep(300);
+    await postgres.stop();
+    await sleep(300);
+    postgres = await start();
+    await sleep(300);
+    await load.stop();
+    const after = new pg.Client(postgres.url());
+    await after.connect();
+    await eventually(async () => {
+      const { rows: counted } = await after.query(`SELECT count(*) AS n FROM inference WHERE status = 'ok'`);
+      return Number(counted[0].n) === load.sent;
+    });
+    expect(load.completed.length).toBe(load.sent);
+    await after.end();
+    await gateway.stop();
+    gateway = undefined;
+    await postgres.stop();
+    await rm(directory, { recursive: true, force: true });
+  });
+
   it('are stored when the gateway is stopped, not only when it runs on', async () => {
     gateway = await GatewayProcess.start(database.url, dataDir);
     const load = new ChatLoad(() => gateway?.url, 8);
@@ -147,3 +188,11 @@ describe('rows of answers that callers have received', () => {
     );
   });
 });
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  return port;
+}

@@ -259,6 +259,15 @@ describe('bad input', () => {
     expect([response.status, ((await response.json()) as any).code]).toEqual([400, 'INVALID_JSON']);
   });
 
+  it('a body of another type is refused rather than overlooked', async () => {
+    for (const body of [new URLSearchParams({ name: 'x' }), 'plain', new FormData()]) {
+      const response = await fetch(`${registry.url}/api/v1/prompts`, { method: 'POST', body });
+      const { code, message } = (await response.json()) as any;
+      expect([response.status, code]).toEqual([415, 'UNSUPPORTED_MEDIA_TYPE']);
+      expect(message).toContain('content-type: application/json');
+    }
+  });
+
   it('keys such as "constructor" and "prototype" are stored as they were sent', async () => {
     const metadata = { constructor: { prototype: 1 }, prototype: null, toString: 'x', hasOwnProperty: [] };
     const version = await givenVersion(registry, 'models', 'm', { format: 'hosted', model: 'm', metadata });

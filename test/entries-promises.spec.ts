@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chainOf, givenEntry, givenModelEndpoint, givenVersion, textPrompt } from './support/entries.js';
 import { startTestRegistry, type TestRegistry } from './support/registry.js';
@@ -10,6 +11,7 @@ beforeAll(async () => {
 afterAll(() => registry.close());
 
 const call: TestRegistry['call'] = (...args) => registry.call(...args);
+const numbers = (unsorted: number[]) => unsorted.sort((a, b) => a - b);
 const fifty = Array.from({ length: 50 }, (_, i) => i + 1);
 
 describe('the database itself', () => {
@@ -30,9 +32,7 @@ describe('the database itself', () => {
     `UPDATE version SET created_by = 'somebody else'`,
     `UPDATE version SET archived_at = now(), number = number + 100`,
     `DELETE FROM version`,
-    `TRUNCATE version CASCADE`,
     `DELETE FROM entry`,
-    `TRUNCATE entry CASCADE`,
     `UPDATE entry SET latest_version = latest_version - 1 WHERE latest_version > 0`,
     `UPDATE entry SET name = name || '-renamed'`,
     `UPDATE entry SET kind = 'model'`,
@@ -50,6 +50,13 @@ describe('the database itself', () => {
       code: expect.stringMatching(/^(23001|23514)$/), // restrict_violation, check_violation
     });
     expect((await call('GET', '/chains/stone-chain/versions/1')).body).toEqual(version);
+  });
+
+  it.each([
+    ['version', 'versions are immutable'],
+    ['entry', 'entries are archived, never deleted'],
+  ])('refuses TRUNCATE of %s by a guard of its own', async (table, said) => {
+    await expect(registry.database.client.query(`TRUNCATE ${table} CASCADE`)).rejects.toThrow(said);
   });
 
   it('refuses a version whose digest is not of its content', async () => {
@@ -89,14 +96,14 @@ describe('fifty at once', () => {
     const answers = await Promise.all(
       fifty.map(() => call('POST', '/prompts/same/versions', { content: textPrompt() })),
     );
-    expect(answers.map((answer) => answer.status).sort()).toEqual([...fifty.slice(1).map(() => 200), 201]);
+    expect(numbers(answers.map((answer) => answer.status))).toEqual([...fifty.slice(1).map(() => 200), 201]);
     expect(new Set(answers.map((answer) => answer.body.id)).size).toBe(1);
     expect((await call('GET', '/prompts/same')).body.latestVersion).toBe(1);
   });
 
   it('creations of one name make one entry', async () => {
     const answers = await Promise.all(fifty.map(() => call('POST', '/prompts', { name: 'single' })));
-    expect(answers.map((answer) => answer.status).sort()).toEqual([201, ...fifty.slice(1).map(() => 409)]);
+    expect(numbers(answers.map((answer) => answer.status))).toEqual([201, ...fifty.slice(1).map(() => 409)]);
   });
 
   it('moves of one alias leave one holder and fifty rows in the log, each from where the last one went', async () => {
@@ -115,7 +122,7 @@ describe('fifty at once', () => {
     );
     expect(answers.map((answer) => answer.status)).toEqual(fifty.map(() => 200));
     const moves = (await call('GET', '/prompts/moved/aliases/champion/moves?limit=200')).body.items;
-    expect(moves.map((move: any) => move.revision)).toEqual([...fifty].reverse());
+    expect(moves.map((move: any) => move.revision)).toEqual(fifty.toReversed());
     expect(moves.map((move: any) => move.toVersion).sort((a: number, b: number) => a - b)).toEqual(fifty);
     for (const [i, move] of moves.entries()) {
       expect(move.fromVersion).toBe(moves[i + 1]?.toVersion ?? null);
@@ -134,7 +141,7 @@ describe('fifty at once', () => {
     const answers = await Promise.all(
       fifty.map(() => call('PUT', '/prompts/cas/aliases/champion', { version: 1, expectedRevision: 0 })),
     );
-    expect(answers.map((answer) => answer.status).sort()).toEqual([200, ...fifty.slice(1).map(() => 409)]);
+    expect(numbers(answers.map((answer) => answer.status))).toEqual([200, ...fifty.slice(1).map(() => 409)]);
     for (const { body } of answers.filter((answer) => answer.status === 409))
       expect(body).toMatchObject({
         code: 'REVISION_CONFLICT',
@@ -146,20 +153,19 @@ describe('fifty at once', () => {
     await givenEntry(registry, 'prompts', 'tug');
     for (const i of fifty.slice(0, 25))
       await givenVersion(registry, 'prompts', 'tug', textPrompt(`text ${i}`));
+    // An archive needs no body to be read and would always come first; these start late, one after the other.
     await Promise.all(
       fifty
         .slice(0, 25)
         .flatMap((version) => [
           call('PUT', `/prompts/tug/aliases/a${version}`, { version }),
-          call('POST', `/prompts/tug/versions/${version}/archive`),
+          setTimeout(version * 4).then(() => call('POST', `/prompts/tug/versions/${version}/archive`)),
         ]),
     );
     const { items } = (await call('GET', '/prompts/tug/versions?limit=200&includeArchived=true')).body;
-    for (const item of items)
-      expect([item.archivedAt === null, item.aliases.length]).toEqual([
-        item.aliases.length === 1,
-        item.archivedAt === null ? 1 : 0,
-      ]);
+    expect(items).toHaveLength(25);
+    const isHeld = (item: any) => item.aliases.length > 0;
+    expect(items.filter((item: any) => (item.archivedAt !== null) === isHeld(item))).toEqual([]);
   });
 });
 

@@ -128,10 +128,10 @@ describe('changes', () => {
     const base = (await database.client.query('SELECT seq FROM change_head')).rows[0].seq;
     await rows.setSplit('swapped', all('arm-1'));
     const gateway = await start(database.url, { settings: NEVER_POLL });
-    let writing = true;
+    const writer = { done: false };
     const answers: { arm: string; splitRevision: number; chainVersion: number; seq: number }[] = [];
     const readers = Array.from({ length: 4 }, async () => {
-      while (writing) {
+      while (!writer.done) {
         const { body, headers } = await gateway.get('/v1/resolve/swapped?unit=u');
         const seq = Number(headers.get('etag')!.slice(1, -1).split('-').at(-1));
         answers.push({
@@ -145,10 +145,10 @@ describe('changes', () => {
     const versions = [chain];
     for (let i = 2; i <= 40; i++) {
       versions.push(await rows.addChain('support', { retry: { maxAttempts: 1, maxBackoffMs: i } }));
-      await rows.setSplit('swapped', all(`arm-${i}`, versions.at(-1)!));
+      await rows.setSplit('swapped', all(`arm-${i}`, versions.at(-1)));
     }
     await eventually(() => revision(gateway, 'swapped') === 40);
-    writing = false;
+    writer.done = true;
     await Promise.all(readers);
     expect(new Set(answers.map((answer) => answer.splitRevision)).size).toBeGreaterThan(3);
     for (const answer of answers)

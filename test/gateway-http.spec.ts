@@ -107,6 +107,18 @@ describe('the gateway over HTTP', () => {
     await expect(fetch(`${other.url}/healthz`)).rejects.toThrow();
   });
 
+  it('does not wait long for connections that never sent anything', async () => {
+    const other = await startTestGateway(database.url);
+    const silent = connect(Number(new URL(other.url).port), '127.0.0.1');
+    silent.on('error', () => undefined);
+    await new Promise((resolve) => silent.once('connect', resolve));
+    await other.get('/healthz');
+    const startedAt = performance.now();
+    await other.close();
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    silent.destroy();
+  });
+
   it('keeps connections alive between requests', async () => {
     const answer = await new Promise<string | undefined>((resolve, reject) => {
       httpRequest(`${gateway.url}/healthz`, { headers: { connection: 'keep-alive' } }, (response) => {

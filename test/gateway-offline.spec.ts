@@ -1,4 +1,4 @@
-import { readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -179,7 +179,7 @@ describe('the gateway without PostgreSQL', () => {
   });
 
   it('serves on when the disk cannot be written, and counts it', async () => {
-    await writeFile(join(dataDir, 'gateway'), 'a file where the directory should be');
+    await mkdir(`${file()}.tmp`, { recursive: true });
     const gateway = await startTestGateway(url, { dataDir });
     await eventually(async () => (await gateway.metric('catena_snapshot_save_failures_total')) > 0);
     expect((await gateway.get(PATH)).status).toBe(200);

@@ -6,6 +6,7 @@ import { EXAMPLES } from '../apps/registry/src/entries/content-docs.js';
 import { openApiText } from '../apps/registry/src/openapi-text.js';
 import { KINDS } from '../libs/core/content/schemas.js';
 import { validateContent } from '../libs/core/content/validate.js';
+import { startTestRegistry } from './support/registry.js';
 
 interface Operation {
   where: string;
@@ -66,7 +67,7 @@ describe('the OpenAPI document', () => {
         .filter((parameter: any) => parameter.in === 'path')
         .map(({ name }: any) => name);
       const inPath = [...where.matchAll(/\{(\w+)\}/g)].map((match) => match[1]);
-      expect(declared.sort(), where).toEqual(inPath.sort());
+      expect(new Set(declared), where).toEqual(new Set(inPath));
     }
     expect(offenders(({ where, responses }) => where.includes('{') && !responses['404'])).toEqual([]);
   });
@@ -118,6 +119,18 @@ describe('the OpenAPI document', () => {
     expect(validate({ ...EXAMPLES[kind], unknown: 1 })).toBe(false);
     expect(() => validateContent(kind, body.properties.content.example)).not.toThrow();
   });
+});
+
+it('is served by the registry, with Swagger UI beside it', async () => {
+  const registry = await startTestRegistry();
+  try {
+    const served = await fetch(`${registry.url}/openapi.json`);
+    expect(await served.json()).toEqual(document);
+    const ui = await fetch(`${registry.url}/docs`);
+    expect([ui.status, await ui.text()]).toEqual([200, expect.stringContaining('swagger-ui')]);
+  } finally {
+    await registry.close();
+  }
 });
 
 /** Visits every object that looks like an object schema, but not examples. */

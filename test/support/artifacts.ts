@@ -102,12 +102,12 @@ export interface S3Proxy {
 /** An HTTP proxy in front of the S3 server, which sees and can break what passes. */
 export async function startS3Proxy(): Promise<S3Proxy> {
   const target = new URL(inject('s3Endpoint'));
-  const proxy = {
-    requests: [] as string[],
+  const proxy: Omit<S3Proxy, 'url' | 'close'> = {
+    requests: [],
     bytesDown: 0,
-    reset: (_: string) => false,
-    before: async (_: string): Promise<unknown> => undefined,
-    cutAfterBytes: undefined as number | undefined,
+    reset: () => false,
+    before: async () => undefined,
+    cutAfterBytes: undefined,
   };
   const server: Server = createServer((request, response) => {
     const line = `${request.method} ${request.url}`;
@@ -150,7 +150,7 @@ export async function startS3Proxy(): Promise<S3Proxy> {
 }
 
 /** Waits until `check` gives something truthy; fails after five seconds. */
-export async function until<T>(check: () => T | Promise<T>, what: string): Promise<T> {
+export async function until<T>(check: () => T | Promise<T>, what: string): Promise<NonNullable<T>> {
   const deadline = Date.now() + 5_000;
   for (;;) {
     const value = await check();

@@ -60,7 +60,9 @@ export class ChatLoad {
     const note = (complete: boolean) => id && this.seen.set(id, { id, complete, streamed });
     note(false);
     response.setEncoding('utf8').on('data', (piece) => (text += piece));
-    response.on('end', () => note(streamed ? text.includes('data: [DONE]') : JSON.parse(text).choices?.length === 1));
+    response.on('end', () =>
+      note(streamed ? text.includes('data: [DONE]') : JSON.parse(text).choices?.length === 1),
+    );
     response.on('error', () => undefined);
     response.on('close', done);
   }

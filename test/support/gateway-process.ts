@@ -43,7 +43,9 @@ export class GatewayProcess {
           resolve();
         }
       });
-      void exited.then((code) => reject(new Error(`The gateway exited with ${code}: ${JSON.stringify(gateway.log)}`)));
+      void exited.then((code) =>
+        reject(new Error(`The gateway exited with ${code}: ${JSON.stringify(gateway.log)}`)),
+      );
     });
     while ((await fetch(`${gateway.url}/readyz`)).status !== 200);
     return gateway;

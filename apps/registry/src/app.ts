@@ -8,7 +8,7 @@ import type { Logger } from '#libs/platform/log/logger.js';
 import { NestLogger } from '#libs/platform/log/nest-logger.js';
 import { AppModule } from './app.module.js';
 import { ErrorFilter } from './http/error.filter.js';
-import { isJsonBody } from './http/json-body.js';
+import { isJsonBody, refuseOtherBodies } from './http/json-body.js';
 import { refuseIllFormedBytes, refuseIllFormedText } from './http/well-formed.js';
 import { validationPipe } from './http/validation.pipe.js';
 import { mountOpenApi } from './openapi.js';
@@ -26,6 +26,7 @@ export async function createApp(settings: Settings, logger: Logger): Promise<Nes
   // Nest's type keeps `verify` for its option `rawBody`, which is not used here.
   const json = { limit: settings.CATENA_MAX_BODY_BYTES, type: isJsonBody, verify: refuseIllFormedBytes };
   app.useBodyParser('json', json);
+  app.use(refuseOtherBodies);
   app.use(refuseIllFormedText);
   app.useGlobalPipes(validationPipe());
   app.useGlobalFilters(new ErrorFilter(logger));

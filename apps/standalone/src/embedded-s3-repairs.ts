@@ -77,14 +77,23 @@ function readFirstByte(store: Store): void {
 export function answerMissingOperations(store: Store, next: RequestListener): RequestListener {
   return (request, response) => {
     acceptBucketRequests(request);
-    void answer(store, request)
-      .then((status) => {
-        if (status === undefined) return next(request, response);
-        response.writeHead(status).end();
-        return undefined;
-      })
-      .catch((error: unknown) => refuse(response, error));
+    void forward(store, next, request, response);
   };
+}
+
+async function forward(
+  store: Store,
+  next: RequestListener,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  try {
+    const status = await answer(store, request);
+    if (status !== undefined) response.writeHead(status).end();
+    else next(request, response);
+  } catch (error) {
+    refuse(response, error);
+  }
 }
 
 /**

@@ -1,4 +1,4 @@
-import { murmur3 } from './murmur3.js';
+import { murmur3Joined } from './murmur3.js';
 import { BUCKETS } from './split.js';
 
 /** Longest unit, in UTF-8 bytes. Longer ones are refused at the edge: they are payload, not an id. */
@@ -9,7 +9,7 @@ export const MAX_UNIT_BYTES = 512;
  * @returns an integer 0…9999. A pure function of its arguments.
  */
 export function bucketOf(salt: string, unit: string): number {
-  return murmur3(`${salt}:${unit}`) % BUCKETS;
+  return murmur3Joined(salt, unit) % BUCKETS;
 }
 
 /** Says what is wrong with a unit in words that tell how to mend it; undefined when it is fine. */

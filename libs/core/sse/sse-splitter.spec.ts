@@ -4,13 +4,18 @@ import { dataOf, SseSplitter } from './sse-splitter.js';
 
 describe('SseSplitter', () => {
   const event = fc
-    .array(fc.string({ unit: 'grapheme' }).map((text) => text.replaceAll(/[\r\n]/g, '')), { minLength: 1, maxLength: 3 })
+    .array(
+      fc.string({ unit: 'grapheme' }).map((text) => text.replaceAll(/[\r\n]/g, '')),
+      { minLength: 1, maxLength: 3 },
+    )
     .chain((lines) => fc.constantFrom('\n', '\r\n').map((end) => ({ lines, end })));
 
   test('gives the same events however the stream is cut, byte for byte', () => {
     fc.assert(
       fc.property(fc.array(event, { maxLength: 6 }), fc.array(fc.nat(200)), (events, cuts) => {
-        const texts = events.map(({ lines, end }) => lines.map((line) => `data: ${line}${end}`).join('') + end);
+        const texts = events.map(
+          ({ lines, end }) => lines.map((line) => `data: ${line}${end}`).join('') + end,
+        );
         const bytes = Buffer.from(texts.join(''));
         const splitter = new SseSplitter();
         const got: Buffer[] = [];

@@ -1,6 +1,20 @@
-import { pino, type Logger } from 'pino';
+import { pino, stdSerializers, type Logger } from 'pino';
 
 export type { Logger };
+
+/**
+ * Fields of database errors that repeat what was stored: statement, parameters, the row in `detail`. They may be a
+ * prompt, a customer's message or a sealed credential, and stay out of the log at every level.
+ */
+const QUOTING_FIELDS = [
+  'query',
+  'parameters',
+  'driverError',
+  'detail',
+  'where',
+  'internalQuery',
+  'aggregateErrors',
+];
 
 /**
  * Structured log on standard output. Levels: error = a person must look, warn = degraded but handled,

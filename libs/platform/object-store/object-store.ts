@@ -11,6 +11,7 @@ import {
   HeadObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
+  PutObjectCommand,
   UploadPartCopyCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
@@ -58,6 +59,8 @@ const MIB = 1024 * 1024;
 const WRITE_PART_BYTES = 5 * MIB;
 const WRITE_PARALLEL_PARTS = 2;
 const MAX_PARTS = 10_000;
+/** S3's limit of one PUT. */
+const MAX_PUT_BYTES = 5 * 1024 * MIB;
 /** Longest stream that `write` takes. */
 export const MAX_WRITE_BYTES = WRITE_PART_BYTES * MAX_PARTS;
 
@@ -121,18 +124,38 @@ export class ObjectStore {
   }
 
   /**
-   * Stores a stream of unknown length, up to `MAX_WRITE_BYTES`, in constant memory. When the stream fails, its
-   * error is thrown as `cause` and nothing stays behind.
+   * Stores a stream in constant memory: in one request where its length is known and S3 takes it, else in parts,
+   * up to `MAX_WRITE_BYTES`. When the stream fails, nothing is stored.
    */
-  async write(key: string, body: Readable): Promise<void> {
+  async write(key: string, body: Readable, sizeBytes: number | undefined): Promise<void> {
     await attempt('store an object', () =>
-      new Upload({
-        client: this.client,
-        params: { ...this.at(key), Body: body },
-        partSize: WRITE_PART_BYTES,
-        queueSize: WRITE_PARALLEL_PARTS,
-      }).done(),
+      sizeBytes !== undefined && sizeBytes <= MAX_PUT_BYTES
+        ? this.writeAtOnce(key, body, sizeBytes)
+        : this.writeInParts(key, body),
     );
+  }
+
+  private async writeAtOnce(key: string, body: Readable, sizeBytes: number): Promise<void> {
+    const controller = new AbortController();
+    // The SDK pipes the body into its request and does not look when it fails: it would wait for the rest.
+    body.once('error', () => controller.abort());
+    try {
+      await this.client.send(
+        new PutObjectCommand({ ...this.at(key), Body: body, ContentLength: sizeBytes }),
+        { abortSignal: controller.signal },
+      );
+    } finally {
+      body.destroy();
+    }
+  }
+
+  private async writeInParts(key: string, body: Readable): Promise<void> {
+    await new Upload({
+      client: this.client,
+      params: { ...this.at(key), Body: body },
+      partSize: WRITE_PART_BYTES,
+      queueSize: WRITE_PARALLEL_PARTS,
+    }).done();
   }
 
   /**

@@ -104,7 +104,10 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     this.ticket = undefined;
     const { modelEndpoint } = this.inference.generation;
     this.onFailure(
-      new UpstreamFailure('queue_timeout', `No replica of "${modelEndpoint}" became free in time; try again later.`),
+      new UpstreamFailure(
+        'queue_timeout',
+        `No replica of "${modelEndpoint}" became free in time; try again later.`,
+      ),
     );
   }
 
@@ -126,7 +129,11 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     const from = this.lastReplica!.baseUrl;
     this.onFailure(
       message === undefined
-        ? new UpstreamFailure('upstream_malformed', `${from} answered 200 with something that is no chat completion.`, { body })
+        ? new UpstreamFailure(
+            'upstream_malformed',
+            `${from} answered 200 with something that is no chat completion.`,
+            { body },
+          )
         : new UpstreamFailure('upstream_error', `${from} answered 200 with an error: ${message}`, { body }),
     );
   }
@@ -290,7 +297,10 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     this.onFailure(
       kind === 'error'
         ? new UpstreamFailure('upstream_error', `${from} reported an error: ${message ?? data.slice(0, 500)}`)
-        : new UpstreamFailure('upstream_malformed', `${from} sent an event that is no chat completion chunk.`),
+        : new UpstreamFailure(
+            'upstream_malformed',
+            `${from} sent an event that is no chat completion chunk.`,
+          ),
     );
   }
 
@@ -330,7 +340,10 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
   private cancel(): void {
     this.leaveQueue();
     this.call?.abort();
-    const error = { code: 'client_closed_request', message: 'The caller left before the answer was complete.' };
+    const error = {
+      code: 'client_closed_request',
+      message: 'The caller left before the answer was complete.',
+    };
     if (this.stream && !this.stream.isEmpty) {
       const { text, facts } = this.stream.assemble();
       this.end({ status: 'cancelled', error, facts }, Buffer.from(text));
@@ -343,7 +356,10 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     this.ticket = undefined;
   }
 
-  private end(ending: Omit<Ending, 'latencyMs' | 'ttftMs'> & { facts?: AnswerFacts }, response: Buffer | undefined): void {
+  private end(
+    ending: Omit<Ending, 'latencyMs' | 'ttftMs'> & { facts?: AnswerFacts },
+    response: Buffer | undefined,
+  ): void {
     this.ended = true;
     clearTimeout(this.deadline);
     const closing = this.inference.closing({ ...ending, latencyMs: this.elapsedMs(), ttftMs: this.ttftMs });
@@ -355,7 +371,10 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
   }
 
   private sendAnswer(body: Buffer): void {
-    this.response.writeHead(200, this.headers('content-type', JSON_TYPE, 'content-length', String(body.length)));
+    this.response.writeHead(
+      200,
+      this.headers('content-type', JSON_TYPE, 'content-length', String(body.length)),
+    );
     this.response.end(body);
   }
 

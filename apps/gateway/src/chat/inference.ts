@@ -1,4 +1,3 @@
-import { v7 as newId } from 'uuid';
 import { costMicroUsd, type TokenPrices } from '#libs/core/cost/cost.js';
 import type { Generation } from '#libs/core/content/types.js';
 import type { InferenceStatus } from '#libs/core/inference/inference-row.js';
@@ -10,6 +9,7 @@ import type { Assigned } from '../resolve/assign.js';
 import type { ServedEndpoint, ServedModelEndpoint } from '../snapshot/snapshot.js';
 import type { ClosingMeta, OpeningMeta } from '../spool/record.js';
 import type { ChatRequest } from './chat-request.js';
+import { newInferenceId } from './inference-id.js';
 
 /** How an inference ended. */
 export interface Ending {
@@ -45,7 +45,7 @@ export class Inference {
     this.messages = this.render();
     this.body = this.build();
     this.opening = {
-      id: newId({ msecs: nowMs }),
+      id: newInferenceId(nowMs),
       startedAt: new Date(nowMs).toISOString(),
       workspaceId: endpoint.workspaceId,
       endpoint: endpoint.name,

@@ -10,7 +10,11 @@ const NOT_ASCII = /[^\x20-\x7e]/;
  * @throws GatewayError 400 for one that cannot be a unit. It is never passed over for the next: a caller that
  * sends one counts on it.
  */
-export function unitOf(header: string | string[] | undefined, metadataUnit: unknown, user: unknown): string | undefined {
+export function unitOf(
+  header: string | string[] | undefined,
+  metadataUnit: unknown,
+  user: unknown,
+): string | undefined {
   if (typeof header === 'string') return checked(decodeHeader(header), 'x-catena-unit');
   if (metadataUnit !== undefined && metadataUnit !== null) return checked(metadataUnit, 'metadata.unit');
   if (user !== undefined && user !== null) return checked(user, 'user');
@@ -32,6 +36,10 @@ function decodeHeader(value: string): string {
   if (!NOT_ASCII.test(value)) return value;
   const bytes = Buffer.from(value, 'latin1');
   if (!isUtf8(bytes))
-    throw badRequest('bad_unit', 'The header x-catena-unit is not UTF-8; encode the unit as UTF-8.', 'x-catena-unit');
+    throw badRequest(
+      'bad_unit',
+      'The header x-catena-unit is not UTF-8; encode the unit as UTF-8.',
+      'x-catena-unit',
+    );
   return bytes.toString('utf8');
 }

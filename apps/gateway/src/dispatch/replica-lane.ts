@@ -100,7 +100,8 @@ export class ReplicaLane {
       const index = (this.turn + step) % replicas.length;
       const replica = replicas[index]!;
       if (replica.outstanding >= this.maxConcurrency) continue;
-      if (best && (replica === avoid || (best !== avoid && replica.outstanding >= best.outstanding))) continue;
+      if (best && (replica === avoid || (best !== avoid && replica.outstanding >= best.outstanding)))
+        continue;
       best = replica;
       bestIndex = index;
     }

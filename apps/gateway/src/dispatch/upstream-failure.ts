@@ -109,7 +109,11 @@ export function failureOfStatus(
 const GATEWAY_AT_FAULT = new Set([401, 403, 404, 405, 407]);
 
 /** What a failure below HTTP means. @param began whether the answer's headers had arrived. */
-export function failureOfError(error: Error & { code?: string }, at: string, began: boolean): UpstreamFailure {
+export function failureOfError(
+  error: Error & { code?: string },
+  at: string,
+  began: boolean,
+): UpstreamFailure {
   switch (error.code) {
     case 'UND_ERR_CONNECT_TIMEOUT':
     case 'ETIMEDOUT':

@@ -16,11 +16,14 @@ import { Routes } from './routes.js';
 
 /** Longest time requests in flight get to end when the gateway stops. */
 const DRAIN_MS = 30_000;
+/** Longest time a connection without a complete request is kept open when the gateway stops. */
+const SILENT_MS = 1_000;
 
 /** `node:http` as it is: every layer on top of it costs a multiple of the gateway's own work per request. */
 @Injectable()
 export class HttpServer implements BeforeApplicationShutdown {
   private readonly server: Server;
+  private readonly sockets = new Set<Socket>();
   private stopping = false;
 
   constructor(
@@ -42,6 +45,10 @@ export class HttpServer implements BeforeApplicationShutdown {
       (request, response) => this.answer(request, response),
     );
     this.server.on('clientError', refuseMalformed);
+    this.server.on('connection', (socket) => {
+      this.sockets.add(socket);
+      socket.once('close', () => this.sockets.delete(socket));
+    });
   }
 
   /** @returns the base URL that is listened on, with the port the system gave when 0 was asked for. */
@@ -65,12 +72,17 @@ export class HttpServer implements BeforeApplicationShutdown {
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
     // Connections that become idle while draining would otherwise live on for the keep-alive time.
     const sweep = setInterval(() => this.server.closeIdleConnections(), 20);
+    // Node does not count one as idle that never sent anything, as clients open them in advance.
+    const silent = setTimeout(() => {
+      for (const socket of this.sockets) if (!responseOn(socket)) socket.destroy();
+    }, SILENT_MS);
     const limit = setTimeout(() => {
       this.logger.warn({ drainMs: DRAIN_MS }, 'requests still in flight were cut at shutdown');
       this.server.closeAllConnections();
     }, DRAIN_MS);
     await closed;
     clearInterval(sweep);
+    clearTimeout(silent);
     clearTimeout(limit);
   }
 
@@ -93,10 +105,14 @@ export class HttpServer implements BeforeApplicationShutdown {
   }
 }
 
+/** The response a connection is busy with; Node's own field, for which there is no public one. */
+function responseOn(socket: Socket): ServerResponse | undefined {
+  return (socket as { _httpMessage?: ServerResponse | null })._httpMessage ?? undefined;
+}
+
 /** What Node's parser refused before it was a request. */
 function refuseMalformed(error: Error & { code?: string }, socket: Socket): void {
-  const answered = (socket as { _httpMessage?: ServerResponse | null })._httpMessage?.headersSent;
-  if (error.code === 'ECONNRESET' || !socket.writable || answered) {
+  if (error.code === 'ECONNRESET' || !socket.writable || responseOn(socket)?.headersSent) {
     socket.destroy();
     return;
   }
@@ -118,6 +134,7 @@ function malformed(code: string | undefined): GatewayError {
       return refuse(413, 'chunk_extensions_too_large', 'The chunk extensions are too large; leave them out.');
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return refuse(408, 'request_timeout', 'The request did not arrive in time; send it in one go.');
+    case undefined:
     default:
       return refuse(400, 'malformed_request', 'This is not a valid HTTP/1.1 request.');
   }

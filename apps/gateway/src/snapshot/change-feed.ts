@@ -1,6 +1,5 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import pg from 'pg';
-import { Gauge } from 'prom-client';
 import type { Settings } from '#libs/platform/config/settings.js';
 import type { Logger } from '#libs/platform/log/logger.js';
 import { SecretBox } from '#libs/platform/secrets/secret-box.js';
@@ -11,6 +10,7 @@ import { SnapshotFile } from './snapshot-file.js';
 import { SnapshotSaver } from './snapshot-saver.js';
 import { loadAll, loadChanges } from './snapshot-loader.js';
 import { readHead } from './snapshot-reader.js';
+import { addSnapshotGauges } from './snapshot-gauges.js';
 import { SnapshotStore } from './snapshot.store.js';
 
 const FIRST_BACKOFF_MS = 100;
@@ -43,7 +43,11 @@ export class ChangeFeed implements OnApplicationBootstrap, OnApplicationShutdown
     @Inject(LOGGER_TOKEN) private readonly logger: Logger,
   ) {
     this.builder = new SnapshotBuilder(new SecretBox(settings.CATENA_ENCRYPTION_KEYS!), logger);
-    this.addGauges(metrics);
+    addSnapshotGauges(metrics, () => ({
+      snapshot: this.store.find(),
+      confirmedAt: this.confirmedAt,
+      connected: this.connected,
+    }));
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -164,46 +168,5 @@ export class ChangeFeed implements OnApplicationBootstrap, OnApplicationShutdown
       };
     });
     this.wake = undefined;
-  }
-
-  private addGauges(metrics: Metrics): void {
-    const registers = [metrics.registry];
-    const { store } = this;
-    const connected = () => (this.connected ? 1 : 0);
-    const confirmedAt = () => this.confirmedAt;
-    new Gauge({
-      name: 'catena_snapshot_seq',
-      help: 'Number of the last change the snapshot holds.',
-      registers,
-      collect() {
-        const snapshot = store.find();
-        if (snapshot) this.set(snapshot.seq);
-      },
-    });
-    new Gauge({
-      name: 'catena_snapshot_endpoints',
-      help: 'Serving endpoints in the snapshot.',
-      registers,
-      collect() {
-        this.set(store.find()?.endpoints.size ?? 0);
-      },
-    });
-    new Gauge({
-      name: 'catena_snapshot_age_seconds',
-      help: 'Seconds since the snapshot was last known to be what the database holds.',
-      registers,
-      collect() {
-        const at = confirmedAt();
-        if (at !== undefined) this.set(Math.max(0, (Date.now() - at) / 1000));
-      },
-    });
-    new Gauge({
-      name: 'catena_database_connected',
-      help: '1 while the change feed follows the database, 0 while the gateway serves from memory alone.',
-      registers,
-      collect() {
-        this.set(connected());
-      },
-    });
   }
 }

@@ -72,7 +72,7 @@ export class RegisteredChain implements ServedChain {
   private compileValidator(schema: object): OutputValidator {
     try {
       const validate = compileOutputSchema(schema);
-      return (answer) => validate(answer) === true;
+      return (answer) => validate(answer);
     } catch (error) {
       this.onBadContract(this, error);
       return () => false;

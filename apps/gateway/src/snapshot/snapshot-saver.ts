@@ -53,14 +53,17 @@ export class SnapshotSaver implements OnApplicationShutdown {
     if (this.timer !== undefined || this.saving !== undefined || this.stopped) return;
     this.timer = setTimeout(() => {
       this.timer = undefined;
-      const startedAt = performance.now();
-      this.saving = this.save().then((done) => {
-        this.saving = undefined;
-        const restMs = done ? Math.max(GATHER_MS, (performance.now() - startedAt) / BUSY_SHARE) : RETRY_MS;
-        if (this.store.find()?.etag !== this.savedEtag) this.schedule(restMs);
-      });
+      this.saving = this.saveAndSchedule();
     }, delayMs);
     this.timer.unref();
+  }
+
+  private async saveAndSchedule(): Promise<void> {
+    const startedAt = performance.now();
+    const done = await this.save();
+    this.saving = undefined;
+    const restMs = done ? Math.max(GATHER_MS, (performance.now() - startedAt) / BUSY_SHARE) : RETRY_MS;
+    if (this.store.find()?.etag !== this.savedEtag) this.schedule(restMs);
   }
 
   /** @returns whether the disk now holds what it should. */

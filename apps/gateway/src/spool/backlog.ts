@@ -79,8 +79,14 @@ export class Backlog {
         continue; // Something was awaited: whether the end is reached must be asked again.
       }
       if (row) continue;
+      const { reader } = this;
       this.reader = undefined;
+      await reader.close();
     }
     return taken;
+  }
+
+  async close(): Promise<void> {
+    await this.reader?.close();
   }
 }

@@ -41,7 +41,9 @@ export class InferenceSink {
     const ignore = () => undefined;
     client.on('error', ignore); // the running query tells it
     const limit = setTimeout(() => {
-      (client as unknown as { connection: { stream: { destroy(error: Error): void } } }).connection.stream.destroy(
+      (
+        client as unknown as { connection: { stream: { destroy(error: Error): void } } }
+      ).connection.stream.destroy(
         new Error(`A batch of inference rows took longer than ${BATCH_TIMEOUT_MS} ms.`),
       );
     }, BATCH_TIMEOUT_MS);

@@ -39,11 +39,7 @@ const CLOSING = 2;
 const ABSENT = 0xffff_ffff;
 
 /** Upper bound of the bytes `writeRecord` needs. */
-export function recordBound(
-  meta: string,
-  request: Buffer | undefined,
-  response: Buffer | undefined,
-): number {
+export function recordBound(meta: string, request: Buffer | undefined, response: Buffer | undefined): number {
   return HEADER_BYTES + meta.length * 3 + (request?.length ?? 0) + (response?.length ?? 0);
 }
 

@@ -66,7 +66,14 @@ export class SegmentCatalog {
   /** Registers the next segment as the active one. */
   activate(): Segment {
     const number = ++this.last;
-    const segment: Segment = { number, path: this.path(number), size: 0, live: 0, unread: false, inherited: false };
+    const segment: Segment = {
+      number,
+      path: this.path(number),
+      size: 0,
+      live: 0,
+      unread: false,
+      inherited: false,
+    };
     this.segments.set(number, segment);
     const previous = this.writing;
     this.writing = segment;

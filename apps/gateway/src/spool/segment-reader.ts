@@ -58,7 +58,12 @@ export class SegmentReader {
     rest.copy(buffer);
     let filled = rest.length;
     while (filled < buffer.length) {
-      const { bytesRead } = await this.file.read(buffer, filled, buffer.length - filled, start + filled - rest.length);
+      const { bytesRead } = await this.file.read(
+        buffer,
+        filled,
+        buffer.length - filled,
+        start + filled - rest.length,
+      );
       if (bytesRead === 0) break;
       filled += bytesRead;
     }

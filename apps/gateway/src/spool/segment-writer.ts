@@ -1,4 +1,13 @@
-import { closeSync, fdatasync, fdatasyncSync, fsyncSync, ftruncateSync, openSync, writevSync } from 'node:fs';
+import {
+  closeSync,
+  fdatasync,
+  fdatasyncSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  writeSync,
+  writevSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { recordBound, writeRecord, type Position } from './record.js';
 import type { Segment, SegmentCatalog } from './segment-catalog.js';
@@ -125,7 +134,7 @@ export class SegmentWriter {
     let written = 0;
     try {
       while (written < total) {
-        const count = writevSync(this.fd!, left);
+        const count = left.length === 1 ? writeSync(this.fd!, left[0]!) : writevSync(this.fd!, left);
         if (count === 0) throw new Error('The spool file takes no more bytes.');
         written += count;
         if (written < total) left = skip(left, count);

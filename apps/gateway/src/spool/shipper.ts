@@ -44,6 +44,7 @@ export class Shipper {
     this.cancelSleep?.();
     await this.running;
     await this.drain(deadline);
+    await this.spool.backlog.close();
     await this.sink.close();
   }
 
@@ -99,7 +100,10 @@ export class Shipper {
     } catch (error) {
       this.metrics.batchFailures.inc();
       if (!this.failing)
-        this.logger.warn({ err: error }, 'inference rows cannot be stored; they stay in the spool until they can');
+        this.logger.warn(
+          { err: error },
+          'inference rows cannot be stored; they stay in the spool until they can',
+        );
       this.failing = true;
       return false;
     }

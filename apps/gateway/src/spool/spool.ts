@@ -1,13 +1,7 @@
 import type { Logger } from '#libs/platform/log/logger.js';
 import { Backlog } from './backlog.js';
 import { DirectoryLock } from './directory-lock.js';
-import {
-  closingText,
-  openingText,
-  type ClosingMeta,
-  type OpeningMeta,
-  type Position,
-} from './record.js';
+import { closingText, openingText, type ClosingMeta, type OpeningMeta, type Position } from './record.js';
 import { SegmentCatalog, type Segment } from './segment-catalog.js';
 import { SegmentWriter, type Fsync, type PendingRecord } from './segment-writer.js';
 import type { ShippableRow } from './shippable-row.js';
@@ -112,11 +106,8 @@ export class Spool {
       options.segmentBytes ?? SEGMENT_BYTES,
       (error) => logger.error({ err: error }, 'the spool could not be forced to the disk'),
     );
-    this.backlog = new Backlog(
-      this.catalog,
-      options.memoryBytes ?? MEMORY_BYTES,
-      logger,
-      (unclosed) => this.interrupt(unclosed),
+    this.backlog = new Backlog(this.catalog, options.memoryBytes ?? MEMORY_BYTES, logger, (unclosed) =>
+      this.interrupt(unclosed),
     );
     metrics.watch(this.catalog);
   }

@@ -5,6 +5,7 @@ import { DomainError } from '#libs/core/errors/catalogue.js';
 import { exactly } from '#libs/platform/object-store/exactly.js';
 import type { ByteRange } from '#libs/platform/object-store/object-store.js';
 import type { Artifact } from './artifact-rows.js';
+import { streamed } from './buffer-pressure.js';
 import { attachment } from './content-headers.js';
 
 /**
@@ -42,7 +43,7 @@ export async function sendArtifact(
     return;
   }
   try {
-    await pipeline(source.body, exactly(sizeBytes), response);
+    await pipeline(source.body, exactly(sizeBytes, streamed), response);
   } catch (error) {
     if (request.destroyed || request.socket.destroyed) return; // the client went away: nobody to tell
     throw Object.assign(

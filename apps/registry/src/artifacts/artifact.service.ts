@@ -107,7 +107,7 @@ export class ArtifactService {
 
   private async stage(staged: string, body: ReceivedBody, expected: string | undefined) {
     try {
-      await this.store.write(staged, body.stream);
+      await this.store.write(staged, body.stream, body.announcedBytes);
     } catch (error) {
       throw body.failure ?? error;
     }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { Injectable, Logger } from '@nestjs/common';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import { ObjectStore, type StoredObject } from '#libs/platform/object-store/object-store.js';
+import { streamed } from './buffer-pressure.js';
 
 /** Where bytes lie until their digest is verified. Nothing refers to them, so nobody can see them. */
 export const STAGING_PREFIX = 'staging/';
@@ -52,6 +53,7 @@ export class BlobStore {
       for await (const chunk of body as AsyncIterable<Buffer>) {
         hash.update(chunk);
         read += chunk.length;
+        streamed(chunk.length);
       }
     } catch (error) {
       throw unreadable(error);

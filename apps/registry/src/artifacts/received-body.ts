@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import { MAX_WRITE_BYTES } from '#libs/platform/object-store/object-store.js';
+import { streamed } from './buffer-pressure.js';
 
 /** Longest silence of a client that is sending a body. */
 const IDLE_TIMEOUT_MS = 120_000;
@@ -11,11 +12,15 @@ const IDLE_TIMEOUT_MS = 120_000;
 export class ReceivedBody {
   readonly stream: Readable;
   sizeBytes = 0;
+  /** Content-length; undefined for a chunked body. Node sees to it that no more bytes come. */
+  readonly announcedBytes: number | undefined;
   /** Why the body is unusable, once it is: the client went away, or sends too much. */
   failure: DomainError | undefined;
   private readonly hash = createHash('sha256');
 
   constructor(private readonly request: IncomingMessage) {
+    const length = request.headers['content-length'];
+    this.announcedBytes = length === undefined ? undefined : Number(length);
     this.stream = Readable.from(this.passing(), { objectMode: false });
   }
 
@@ -32,6 +37,7 @@ export class ReceivedBody {
         this.sizeBytes += chunk.length;
         if (this.sizeBytes > MAX_WRITE_BYTES) throw tooLarge();
         this.hash.update(chunk);
+        streamed(chunk.length);
         yield chunk;
       }
     } catch (error) {

@@ -6,6 +6,7 @@ import { UPLOAD_TTL_MS, UploadService } from './upload.service.js';
 import { UploadRows } from './upload-rows.js';
 
 const HOUR_MS = 3_600_000;
+const START_MS = 2_000;
 const RETRY_MS = 5_000;
 const STOP_MS = 2_000;
 /** Most uploads, and most staged objects, removed in one sweep. */
@@ -27,9 +28,11 @@ export class UploadSweeper implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly rows: UploadRows,
   ) {}
 
-  /** Not awaited: the registry serves everything else while the object store is away. */
-  onApplicationBootstrap(): void {
-    this.running = this.run();
+  /** Waits a moment for the bucket, but no longer: the registry serves everything else while the store is away. */
+  async onApplicationBootstrap(): Promise<void> {
+    const firstTry = this.ensureBucket();
+    this.running = firstTry.then((isThere) => this.run(isThere));
+    await Promise.race([firstTry, sleep(START_MS, undefined, { ref: false })]);
   }
 
   async onModuleDestroy(): Promise<void> {
@@ -38,19 +41,25 @@ export class UploadSweeper implements OnApplicationBootstrap, OnModuleDestroy {
     await Promise.race([this.running, sleep(STOP_MS, undefined, { ref: false })]);
   }
 
-  private async run(): Promise<void> {
-    let bucketIsThere = false;
+  private async run(bucketIsThere: boolean): Promise<void> {
     while (!this.stop.signal.aborted) {
-      try {
-        if (!bucketIsThere && (await this.store.ensureBucket()))
-          this.logger.warn('The bucket was missing; created it.');
-        bucketIsThere = true;
-        await this.sweep();
-      } catch (error) {
-        this.logger.warn(`Abandoned uploads were not swept: ${String(error)}`);
-      }
+      bucketIsThere ||= await this.ensureBucket();
+      if (bucketIsThere)
+        await this.sweep().catch((error: unknown) =>
+          this.logger.warn(`Abandoned uploads were not swept: ${String(error)}`),
+        );
       const pause = bucketIsThere ? HOUR_MS : RETRY_MS;
       await sleep(pause, undefined, { signal: this.stop.signal, ref: false }).catch(() => undefined);
+    }
+  }
+
+  private async ensureBucket(): Promise<boolean> {
+    try {
+      if (await this.store.ensureBucket()) this.logger.warn('The bucket was missing; created it.');
+      return true;
+    } catch (error) {
+      this.logger.warn(`The bucket cannot be reached; trying again: ${String(error)}`);
+      return false;
     }
   }
 

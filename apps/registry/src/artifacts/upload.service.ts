@@ -38,7 +38,8 @@ export class UploadService {
     given: CreateUploadDto,
   ): Promise<{ created: boolean; begun: BegunUploadDto }> {
     const owner = await this.owners.getWritable(caller, reference);
-    const wanted = { ...given, contentType: given.contentType ?? DEFAULT_CONTENT_TYPE };
+    const { path, sha256, sizeBytes, contentType = DEFAULT_CONTENT_TYPE } = given;
+    const wanted = { path, sha256, sizeBytes, contentType };
     const known = await this.addKnown(caller, owner, wanted);
     if (known) return { created: false, begun: { artifact: toArtifactDto(known), upload: null } };
     const upload = await this.begin(caller, owner, wanted);

@@ -1,5 +1,5 @@
 import { Body, Controller, Get, HttpCode, Param, Patch, Post, Query } from '@nestjs/common';
-import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { type Caller, CallerParam } from '../http/caller.js';
 import { ApiErrors } from '../http/errors.doc.js';
 import { ApiPage, type Page } from '../http/page.js';
@@ -11,6 +11,9 @@ import {
   UpdateEndpointDto,
 } from './endpoint.dto.js';
 import { EndpointService } from './endpoint.service.js';
+
+const NameParam = (): MethodDecorator =>
+  ApiParam({ name: 'name', description: 'Name of the endpoint.', example: 'support-bot' });
 
 @ApiTags('endpoints')
 @Controller('api/v1/endpoints')
@@ -40,6 +43,7 @@ export class EndpointController {
   }
 
   @Get(':name')
+  @NameParam()
   @ApiOperation({ summary: 'Get a serving endpoint with the split in force' })
   @ApiOkResponse({ description: 'The endpoint.', type: EndpointDto })
   @ApiErrors('NOT_FOUND')
@@ -48,6 +52,7 @@ export class EndpointController {
   }
 
   @Patch(':name')
+  @NameParam()
   @ApiOperation({
     summary: 'Change the description of a serving endpoint',
     description: 'Absent fields stay as they are, `null` clears.',
@@ -64,6 +69,7 @@ export class EndpointController {
 
   @Post(':name/archive')
   @HttpCode(200)
+  @NameParam()
   @ApiOperation({
     summary: 'Archive a serving endpoint',
     description: 'Gateways stop serving it. Its splits and inferences stay.',
@@ -76,6 +82,7 @@ export class EndpointController {
 
   @Post(':name/restore')
   @HttpCode(200)
+  @NameParam()
   @ApiOperation({
     summary: 'Restore an archived serving endpoint',
     description:

@@ -1,7 +1,8 @@
 import { unitProblem } from '#libs/core/assignment/assign.js';
 import { BUCKETS, deriveRanges, movements, type RangedArm } from '#libs/core/assignment/split.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
-import type { ArmDto, OverrideChangeDto, OverrideDto, SplitPreviewDto } from './split.dto.js';
+import type { OverrideChangeDto, SplitPreviewDto } from './split-preview.dto.js';
+import type { ArmDto, OverrideDto } from './split.dto.js';
 
 /** What divides the traffic: the part of a split that a rollback restores. */
 export interface Division {

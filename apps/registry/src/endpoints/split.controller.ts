@@ -1,8 +1,9 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Put, Query } from '@nestjs/common';
-import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { type Caller, CallerParam } from '../http/caller.js';
 import { ApiErrors } from '../http/errors.doc.js';
 import { ApiPage, PageQuery, type Page } from '../http/page.js';
+import { SplitPreviewDto } from './split-preview.dto.js';
 import {
   AssignmentDto,
   AssignmentQuery,
@@ -11,10 +12,12 @@ import {
   RollbackDto,
   SplitDto,
   SplitParams,
-  SplitPreviewDto,
   SplitSummaryDto,
 } from './split.dto.js';
 import { SplitService } from './split.service.js';
+
+const NameParam = (): MethodDecorator =>
+  ApiParam({ name: 'name', description: 'Name of the endpoint.', example: 'support-bot' });
 
 @ApiTags('splits')
 @ApiExtraModels(PinnedChainDto)
@@ -23,6 +26,7 @@ export class SplitController {
   constructor(private readonly service: SplitService) {}
 
   @Put('split')
+  @NameParam()
   @ApiOperation({
     summary: 'Divide the traffic of an endpoint',
     description:
@@ -49,6 +53,7 @@ export class SplitController {
 
   @Post('split/preview')
   @HttpCode(200)
+  @NameParam()
   @ApiOperation({
     summary: 'Say who would move, and change nothing',
     description: 'Takes what the PUT takes, and refuses what it refuses.',
@@ -74,6 +79,7 @@ export class SplitController {
 
   @Post('split/rollback')
   @HttpCode(200)
+  @NameParam()
   @ApiOperation({
     summary: 'Put an earlier split in force again',
     description:
@@ -98,6 +104,7 @@ export class SplitController {
   }
 
   @Get('splits')
+  @NameParam()
   @ApiOperation({
     summary: 'List the splits of an endpoint',
     description: 'Newest first, without overrides.',
@@ -121,6 +128,7 @@ export class SplitController {
   }
 
   @Get('assignment')
+  @NameParam()
   @ApiOperation({
     summary: 'Where does the split in force send a unit?',
     description: 'For debugging. Applications ask the gateway: GET /v1/resolve/{endpoint}.',

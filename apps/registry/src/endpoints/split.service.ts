@@ -14,14 +14,8 @@ import { Endpoint } from './endpoint.entity.js';
 import { divisionOf, findSplit, getEndpoint, getSplit, SPLIT_COLUMNS } from './endpoint-read.js';
 import { refuseArchived } from './endpoint.service.js';
 import { compareDivisions, planDivision, type Division } from './split-plan.js';
-import type {
-  AssignmentDto,
-  PutSplitDto,
-  RollbackDto,
-  SplitDto,
-  SplitPreviewDto,
-  SplitSummaryDto,
-} from './split.dto.js';
+import type { SplitPreviewDto } from './split-preview.dto.js';
+import type { AssignmentDto, PutSplitDto, RollbackDto, SplitDto, SplitSummaryDto } from './split.dto.js';
 import { Split } from './split.entity.js';
 
 /** The division that would come into force, with the ids its arms are stored with. */
@@ -175,7 +169,7 @@ async function open(
   return { endpoint, current: split && divisionOf(split) };
 }
 
-function withoutOverrides({ overrides: _, ...summary }: SplitDto): SplitSummaryDto {
+function withoutOverrides({ overrides: _overrides, ...summary }: SplitDto): SplitSummaryDto {
   return summary;
 }
 

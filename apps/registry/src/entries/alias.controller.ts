@@ -70,6 +70,7 @@ export function aliasController(kind: Kind): Type {
       'REFERENCE_NOT_FOUND',
       'REFERENCE_ARCHIVED',
       'PAYLOAD_TOO_LARGE',
+      'UNSUPPORTED_MEDIA_TYPE',
     )
     move(
       @CallerParam() caller: Caller,

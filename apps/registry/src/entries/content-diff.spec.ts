@@ -41,8 +41,8 @@ describe('the difference of two contents', () => {
       fc.property(text, text, (before, after) => {
         const [change] = diffOf({ text: before }, { text: after });
         fc.pre(change !== undefined);
-        expect(change!.unified).toMatch(/^@@ /);
-        expect(applyPatch(before, change!.unified!)).toBe(after);
+        expect(change.unified).toMatch(/^@@ /);
+        expect(applyPatch(before, change.unified!)).toBe(after);
       }),
     );
   });

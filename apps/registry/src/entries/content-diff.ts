@@ -29,16 +29,10 @@ function parse(text: string): Record<string, Json> {
 
 function toChange(difference: Difference, deadline: number): ChangeDto {
   const path = pointer(difference.path);
-  switch (difference.type) {
-    case 'CREATE':
-      return { path, kind: 'added', after: difference.value as unknown };
-    case 'REMOVE':
-      return { path, kind: 'removed', before: difference.oldValue as unknown };
-    case 'CHANGE': {
-      const { oldValue: before, value: after } = difference as { oldValue: unknown; value: unknown };
-      return { path, kind: 'changed', before, after, ...textDiff(before, after, deadline) };
-    }
-  }
+  if (difference.type === 'CREATE') return { path, kind: 'added', after: difference.value as unknown };
+  if (difference.type === 'REMOVE') return { path, kind: 'removed', before: difference.oldValue as unknown };
+  const { oldValue: before, value: after } = difference as { oldValue: unknown; value: unknown };
+  return { path, kind: 'changed', before, after, ...textDiff(before, after, deadline) };
 }
 
 function textDiff(before: unknown, after: unknown, deadline: number): Pick<ChangeDto, 'unified' | 'words'> {

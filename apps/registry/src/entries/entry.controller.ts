@@ -29,7 +29,13 @@ export function entryController(kind: Kind): Type {
       description: 'Only the name; its content comes with its first version.',
     })
     @ApiCreatedResponse({ description: 'Created.', type: EntryDto })
-    @ApiErrors('VALIDATION_FAILED', 'INVALID_JSON', 'ALREADY_EXISTS', 'PAYLOAD_TOO_LARGE')
+    @ApiErrors(
+      'VALIDATION_FAILED',
+      'INVALID_JSON',
+      'ALREADY_EXISTS',
+      'PAYLOAD_TOO_LARGE',
+      'UNSUPPORTED_MEDIA_TYPE',
+    )
     create(@CallerParam() caller: Caller, @Body() body: CreateEntryDto): Promise<EntryDto> {
       return this.entries.create(caller, kind, body);
     }
@@ -58,7 +64,13 @@ export function entryController(kind: Kind): Type {
     @ApiOperation({ summary: `Change the description or tags of a ${kind}` })
     @ApiName()
     @ApiOkResponse({ description: 'Changed.', type: EntryDto })
-    @ApiErrors('VALIDATION_FAILED', 'INVALID_JSON', 'NOT_FOUND', 'PAYLOAD_TOO_LARGE')
+    @ApiErrors(
+      'VALIDATION_FAILED',
+      'INVALID_JSON',
+      'NOT_FOUND',
+      'PAYLOAD_TOO_LARGE',
+      'UNSUPPORTED_MEDIA_TYPE',
+    )
     update(
       @CallerParam() caller: Caller,
       @Param('name') name: string,

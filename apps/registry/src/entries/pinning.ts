@@ -45,7 +45,7 @@ export class Pinning {
       return { ...rest, registeredModel: await pin('model', registeredModel, `${path}/registeredModel`) };
     };
 
-    const { prompt, generate, fallbacks, ...rest } = chain;
+    const { prompt, fallbacks, ...rest } = chain;
     const generations = generationsOf(chain);
     await this.modelEndpoints.assertServes(
       caller,

@@ -62,6 +62,7 @@ export function versionController(kind: Kind): Type {
       'NOT_FOUND',
       'ARCHIVED',
       'PAYLOAD_TOO_LARGE',
+      'UNSUPPORTED_MEDIA_TYPE',
       ...(kind === 'chain'
         ? (['REFERENCE_NOT_FOUND', 'REFERENCE_ARCHIVED', 'DIGEST_MISMATCH'] as const)
         : []),

@@ -1,5 +1,5 @@
 import { Controller, Get, Param, Query } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { type Caller, CallerParam } from '../http/caller.js';
 import { ApiErrors } from '../http/errors.doc.js';
 import { ApiPage, type Page } from '../http/page.js';
@@ -35,6 +35,7 @@ export class InferenceController {
   }
 
   @Get(':id')
+  @ApiParam({ name: 'id', description: 'Id of the inference, a UUIDv7.', format: 'uuid' })
   @ApiOperation({ summary: 'Get an inference with its request and response' })
   @ApiOkResponse({ description: 'The inference.', type: InferenceDto })
   @ApiErrors('NOT_FOUND')

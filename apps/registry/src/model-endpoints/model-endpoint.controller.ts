@@ -1,11 +1,14 @@
 import { Body, Controller, Get, HttpCode, Param, Patch, Post, Query } from '@nestjs/common';
-import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import { type Caller, CallerParam } from '../http/caller.js';
 import { ApiErrors } from '../http/errors.doc.js';
 import { NamedQuery } from '../http/named-query.js';
 import { ApiPage, type Page } from '../http/page.js';
 import { CreateModelEndpointDto, ModelEndpointDto, UpdateModelEndpointDto } from './model-endpoint.dto.js';
 import { ModelEndpointService } from './model-endpoint.service.js';
+
+const NameParam = (): MethodDecorator =>
+  ApiParam({ name: 'name', description: 'Name of the model endpoint.', example: 'gpu-cluster' });
 
 @ApiTags('model endpoints')
 @Controller('api/v1/model-endpoints')
@@ -33,6 +36,7 @@ export class ModelEndpointController {
   }
 
   @Get(':name')
+  @NameParam()
   @ApiOperation({ summary: 'Get a model endpoint' })
   @ApiOkResponse({ description: 'The model endpoint.', type: ModelEndpointDto })
   @ApiErrors('NOT_FOUND')
@@ -41,6 +45,7 @@ export class ModelEndpointController {
   }
 
   @Patch(':name')
+  @NameParam()
   @ApiOperation({
     summary: 'Change a model endpoint',
     description:
@@ -58,6 +63,7 @@ export class ModelEndpointController {
 
   @Post(':name/archive')
   @HttpCode(200)
+  @NameParam()
   @ApiOperation({
     summary: 'Archive a model endpoint',
     description: 'Refused while the split in force of a serving endpoint needs it. Nothing is deleted.',
@@ -70,6 +76,7 @@ export class ModelEndpointController {
 
   @Post(':name/restore')
   @HttpCode(200)
+  @NameParam()
   @ApiOperation({ summary: 'Restore an archived model endpoint' })
   @ApiOkResponse({ description: 'In use again.', type: ModelEndpointDto })
   @ApiErrors('NOT_FOUND')

@@ -8,16 +8,15 @@ import { isUniqueViolation } from '../http/conflict.js';
 import type { Caller } from '../http/caller.js';
 import type { NamedQuery } from '../http/named-query.js';
 import { decodeCursor, isStringKey, pageOf, type Page } from '../http/page.js';
-import { normalizeBaseUrl } from './base-url.js';
+import { lockModelEndpoint, readModelEndpoint, SELECT_SHOWN } from './model-endpoint-read.js';
 import { modelEndpointUses, type ModelEndpointUse } from './model-endpoint-usage.js';
 import type {
   CreateModelEndpointDto,
   ModelEndpointDto,
-  ReplicaInput,
   UpdateModelEndpointDto,
 } from './model-endpoint.dto.js';
 import { ModelEndpoint } from './model-endpoint.entity.js';
-import { Replica } from './replica.entity.js';
+import { replaceReplicas } from './replace-replicas.js';
 
 /** One place of a chain's content that generates. */
 export interface ModelUse {
@@ -29,18 +28,6 @@ export interface ModelUse {
 }
 
 const DEFAULT_CONCURRENCY = 32;
-
-const SELECT = `
-  SELECT m.id, m.name, m.description, m.protocol, m.models, m.revision,
-         (SELECT json_agg(json_build_object('id', r.id, 'baseUrl', r.base_url) ORDER BY r.position)
-            FROM replica r WHERE r.model_endpoint_id = m.id) AS replicas,
-         json_build_object('inputMicroUsdPerMillionTokens', m.input_micro_usd_per_million_tokens,
-                           'outputMicroUsdPerMillionTokens', m.output_micro_usd_per_million_tokens) AS prices,
-         m.max_concurrency_per_replica AS "maxConcurrencyPerReplica",
-         m.credential_ciphertext IS NOT NULL AS "hasCredential",
-         m.created_at AS "createdAt", m.created_by AS "createdBy", m.updated_at AS "updatedAt",
-         m.archived_at AS "archivedAt"
-    FROM model_endpoint m`;
 
 /** Where generation happens: replicas that serve the same models, with prices, a limit and a credential. */
 @Injectable()
@@ -88,14 +75,14 @@ export class ModelEndpointService {
 
   /** @throws DomainError NOT_FOUND. */
   async get(caller: Caller, name: string): Promise<ModelEndpointDto> {
-    return read(this.database.manager, caller.workspaceId, name);
+    return readModelEndpoint(this.database.manager, caller.workspaceId, name);
   }
 
   /** Ordered by name. */
   async list(caller: Caller, query: NamedQuery): Promise<Page<ModelEndpointDto>> {
     const after = decodeCursor(query.cursor, isStringKey);
     const rows: ModelEndpointDto[] = await this.database.query(
-      `${SELECT}
+      `${SELECT_SHOWN}
         WHERE m.workspace_id = $1 AND ($2::text IS NULL OR m.name > $2) AND m.name ^@ $3
           AND ($4 OR m.archived_at IS NULL)
         ORDER BY m.name LIMIT $5`,
@@ -112,7 +99,7 @@ export class ModelEndpointService {
   /** @throws DomainError NOT_FOUND, ARCHIVED, REVISION_CONFLICT, IN_USE (a removed model is needed). */
   async update(caller: Caller, name: string, given: UpdateModelEndpointDto): Promise<ModelEndpointDto> {
     return this.database.transaction(async (tx) => {
-      const row = await lock(tx, caller, name);
+      const row = await lockModelEndpoint(tx, caller, name);
       if (row.archivedAt)
         throw new DomainError('ARCHIVED', `The model endpoint "${name}" is archived; restore it first.`);
       if (given.expectedRevision !== undefined && given.expectedRevision !== row.revision)
@@ -122,7 +109,7 @@ export class ModelEndpointService {
           {
             expectedRevision: given.expectedRevision,
             currentRevision: row.revision,
-            current: await read(tx, caller.workspaceId, name),
+            current: await readModelEndpoint(tx, caller.workspaceId, name),
           },
         );
       if (given.models) await refuseRemoval(tx, caller, row, given.models);
@@ -142,8 +129,8 @@ export class ModelEndpointService {
   /** Does nothing to one that is archived already. @throws DomainError NOT_FOUND, IN_USE. */
   async archive(caller: Caller, name: string): Promise<ModelEndpointDto> {
     return this.database.transaction(async (tx) => {
-      const row = await lock(tx, caller, name);
-      if (row.archivedAt) return read(tx, caller.workspaceId, name);
+      const row = await lockModelEndpoint(tx, caller, name);
+      if (row.archivedAt) return readModelEndpoint(tx, caller.workspaceId, name);
       refuseUses(`The model endpoint "${name}"`, await modelEndpointUses(tx, caller.workspaceId, name));
       return setArchived(tx, row, new Date());
     });
@@ -152,8 +139,8 @@ export class ModelEndpointService {
   /** Does nothing to one that is not archived. @throws DomainError NOT_FOUND. */
   async restore(caller: Caller, name: string): Promise<ModelEndpointDto> {
     return this.database.transaction(async (tx) => {
-      const row = await lock(tx, caller, name);
-      return row.archivedAt ? setArchived(tx, row, null) : read(tx, caller.workspaceId, name);
+      const row = await lockModelEndpoint(tx, caller, name);
+      return row.archivedAt ? setArchived(tx, row, null) : readModelEndpoint(tx, caller.workspaceId, name);
     });
   }
 
@@ -205,34 +192,9 @@ export class ModelEndpointService {
   }
 }
 
-async function read(manager: EntityManager, workspaceId: string, name: string): Promise<ModelEndpointDto> {
-  const [found]: ModelEndpointDto[] = await manager.query(
-    `${SELECT} WHERE m.workspace_id = $1 AND m.name = $2`,
-    [workspaceId, name],
-  );
-  if (!found) throw notFound(name);
-  return found;
-}
-
-async function lock(tx: EntityManager, caller: Caller, name: string): Promise<ModelEndpoint> {
-  const row = await tx.findOne(ModelEndpoint, {
-    where: { workspaceId: caller.workspaceId, name },
-    lock: { mode: 'pessimistic_write' },
-  });
-  if (!row) throw notFound(name);
-  return row;
-}
-
-function notFound(name: string): DomainError {
-  return new DomainError(
-    'NOT_FOUND',
-    `There is no model endpoint "${name}"; GET /api/v1/model-endpoints lists those that exist.`,
-  );
-}
-
 /** The last statements of every change: read the answer, then tell the gateways. */
 async function finish(tx: EntityManager, row: ModelEndpoint): Promise<ModelEndpointDto> {
-  const answer = await read(tx, row.workspaceId, row.name);
+  const answer = await readModelEndpoint(tx, row.workspaceId, row.name);
   await recordChange(tx, row.workspaceId, 'model_endpoint', row.id);
   return answer;
 }
@@ -245,22 +207,6 @@ async function setArchived(
   const changed = { archivedAt, updatedAt: new Date(), revision: row.revision + 1 };
   await tx.update(ModelEndpoint, { id: row.id, workspaceId: row.workspaceId }, changed);
   return finish(tx, row);
-}
-
-/** A replica that stays keeps its id, so that gateways keep what they know about it. */
-async function replaceReplicas(
-  tx: EntityManager,
-  { id, workspaceId }: ModelEndpoint,
-  given: readonly ReplicaInput[],
-): Promise<void> {
-  const before = await tx.findBy(Replica, { modelEndpointId: id });
-  const ids = new Map(before.map((replica) => [replica.baseUrl, replica.id]));
-  const after = given.map((replica, position) => {
-    const baseUrl = normalizeBaseUrl(replica.baseUrl)!;
-    return { id: ids.get(baseUrl) ?? v7(), workspaceId, modelEndpointId: id, position, baseUrl };
-  });
-  await tx.delete(Replica, { modelEndpointId: id });
-  await tx.insert(Replica, after);
 }
 
 async function refuseRemoval(

@@ -25,8 +25,11 @@ export function upstreamBody(
   const body: Record<string, unknown> = { ...passed };
   if (OUTPUT_LIMITS.some((name) => parameters?.[name] !== undefined || extraBody?.[name] !== undefined))
     for (const name of OUTPUT_LIMITS) delete body[name];
+  // The contract is the chain's: a caller's own format would ask for something else.
+  if (chain.output) delete body['response_format'];
   Object.assign(body, parameters, extraBody);
-  if (chain.output) {
+  // strict: false asks for nothing upstream; the answer is only held against the schema.
+  if (chain.output && chain.output.strict !== false) {
     const { name = 'answer', schema, strict } = chain.output;
     const json_schema = strict === undefined ? { name, schema } : { name, schema, strict };
     body['response_format'] = { type: 'json_schema', json_schema };

@@ -1,0 +1,382 @@
+import { appendFile, mkdtemp, readdir, readFile, rm, stat, truncate } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Registry } from 'prom-client';
+import { v7 } from 'uuid';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { InferenceSink } from '../apps/gateway/src/spool/inference-sink.js';
+import { Shipper } from '../apps/gateway/src/spool/shipper.js';
+import {
+  Spool,
+  SpoolFullError,
+  type SpooledInference,
+  type SpoolOptions,
+} from '../apps/gateway/src/spool/spool.js';
+import { SpoolMetrics } from '../apps/gateway/src/spool/spool.metrics.js';
+import type { ClosingMeta, OpeningMeta } from '../apps/gateway/src/spool/record.js';
+import { DEFAULT_WORKSPACE_ID } from '../libs/platform/database/data-source.js';
+import { createLogger } from '../libs/platform/log/logger.js';
+import { createTestDatabase, type TestDatabase } from './support/database.js';
+import { eventually } from './support/gateway.js';
+import { TcpProxy } from './support/tcp-proxy.js';
+
+const logger = createLogger('test', 'silent');
+const REQUEST = Buffer.from('{"model":"m"}');
+
+function opening(fields: Partial<OpeningMeta> = {}): OpeningMeta {
+  return {
+    id: v7(),
+    startedAt: new Date().toISOString(),
+    workspaceId: DEFAULT_WORKSPACE_ID,
+    endpoint: 'e',
+    splitRevision: 1,
+    arm: 'a',
+    chain: 'c',
+    chainVersion: 1,
+    chainDigest: `sha256:${'0'.repeat(64)}`,
+    unit: 'zürich 🚀',
+    bucket: 9999,
+    sticky: true,
+    assignment: 'split',
+    streamed: false,
+    metadata: null,
+    ...fields,
+  };
+}
+
+function closing(fields: Partial<ClosingMeta> = {}): ClosingMeta {
+  return {
+    status: 'ok',
+    errorCode: null,
+    errorMessage: null,
+    modelEndpoint: 'gpu',
+    model: 'm',
+    replica: 'http://r',
+    attempts: 1,
+    finishReason: 'stop',
+    schemaValid: true,
+    inputTokens: 1,
+    outputTokens: 2,
+    costMicroUsd: 5_000_000_000,
+    latencyMs: 12.5,
+    ttftMs: null,
+    ...fields,
+  };
+}
+
+/** A spool with its shipper, as one process has them. */
+class Process {
+  readonly metrics = new SpoolMetrics(new Registry());
+  readonly spool: Spool;
+  readonly shipper: Shipper;
+
+  constructor(directory: string, url: string, options: Partial<SpoolOptions> = {}) {
+    this.spool = new Spool(
+      { directory, maxBytes: 1e9, whenFull: 'refuse', fsync: 'off', ...options },
+      this.metrics,
+      logger,
+    );
+    const sink = new InferenceSink(url, () => undefined);
+    this.shipper = new Shipper(this.spool, sink, join(directory, 'quarantine.jsonl'), this.metrics, logger);
+  }
+
+  async open(
+    fields: Partial<OpeningMeta> = {},
+  ): Promise<SpooledInference & { closed: Promise<Error | undefined> }> {
+    const waits = {
+      opened: Promise.withResolvers<Error | undefined>(),
+      closed: Promise.withResolvers<Error | undefined>(),
+    };
+    const inference = this.spool.open(opening(fields), REQUEST, {
+      onOpened: waits.opened.resolve,
+      onClosed: waits.closed.resolve,
+    });
+    const error = await waits.opened.promise;
+    if (error) throw error;
+    return Object.assign(inference, { closed: waits.closed.promise });
+  }
+
+  async complete(
+    fields: Partial<OpeningMeta> = {},
+    closed: Partial<ClosingMeta> = {},
+    response: Buffer = Buffer.from('{"choices":[]}'),
+  ): Promise<string> {
+    const inference = await this.open(fields);
+    this.spool.close(inference, closing(closed), undefined, response);
+    const error = await inference.closed;
+    if (error) throw error;
+    return inference.meta.id;
+  }
+
+  /** Ends as `kill -9` would, but for the lock and descriptors, which a process takes with it. */
+  die(): void {
+    this.spool.shutdown();
+  }
+
+  async stop(): Promise<void> {
+    await this.shipper.stop(2_000);
+    this.spool.shutdown();
+  }
+}
+
+describe('the spool', () => {
+  let database: TestDatabase;
+  let directory: string;
+  const running: Process[] = [];
+  beforeAll(async () => (database = await createTestDatabase()));
+  afterAll(() => database.drop());
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'catena-spool-'));
+    await database.client.query('TRUNCATE inference');
+  });
+  afterEach(async () => {
+    for (const process of running.splice(0)) await process.stop();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  const begin = (options: Partial<SpoolOptions> = {}, url = database.url) =>
+    new Process(directory, url, options);
+  const ship = (process: Process) => {
+    process.shipper.start();
+    running.push(process);
+    return process;
+  };
+  const rows = async () => (await database.client.query('SELECT * FROM inference ORDER BY id')).rows;
+  const segments = async () => (await readdir(directory)).filter((name) => name.endsWith('.seg')).sort();
+  const stored = (count: number) => eventually(async () => (await rows()).length === count);
+
+  it('carries every field to the database', async () => {
+    const process = ship(begin());
+    const open = opening({ metadata: '{"a":1}' });
+    const id = await process.complete(open, { schemaValid: false, ttftMs: 1.25 });
+    await stored(1);
+    const [row] = await rows();
+    expect(row).toEqual({
+      id,
+      started_at: new Date(open.startedAt),
+      workspace_id: DEFAULT_WORKSPACE_ID,
+      endpoint: 'e',
+      split_revision: 1,
+      arm: 'a',
+      chain: 'c',
+      chain_version: 1,
+      chain_digest: open.chainDigest,
+      unit: 'zürich 🚀',
+      bucket: 9999,
+      sticky: true,
+      assignment: 'split',
+      status: 'ok',
+      error_code: null,
+      error_message: null,
+      model_endpoint: 'gpu',
+      model: 'm',
+      replica: 'http://r',
+      attempts: 1,
+      streamed: false,
+      finish_reason: 'stop',
+      schema_valid: false,
+      input_tokens: 1,
+      output_tokens: 2,
+      cost_micro_usd: 5_000_000_000,
+      latency_ms: 12.5,
+      ttft_ms: 1.25,
+      metadata: '{"a":1}',
+      request: REQUEST.toString(),
+      response: '{"choices":[]}',
+    });
+  });
+
+  it('ships what an earlier process left, and marks what it never closed as interrupted', async () => {
+    const first = begin();
+    const done = await first.complete();
+    const cut = await first.open();
+    first.die();
+    ship(begin());
+    await stored(2);
+    expect((await rows()).map((row) => [row.id, row.status, row.response, row.request])).toEqual([
+      [done, 'ok', '{"choices":[]}', REQUEST.toString()],
+      [cut.meta.id, 'interrupted', null, REQUEST.toString()],
+    ]);
+  });
+
+  it('stores nothing twice when it dies between storing and forgetting', async () => {
+    const first = begin();
+    const ids = [await first.complete(), await first.complete()];
+    first.die();
+    const copy = await mkdtemp(join(tmpdir(), 'catena-spool-'));
+    for (const name of await segments())
+      await appendFile(join(copy, name), await readFile(join(directory, name)));
+    const second = ship(begin());
+    await stored(2);
+    await running.splice(0)[0]!.stop();
+    directory = copy;
+    const third = ship(begin());
+    const extra = await third.complete();
+    await stored(3);
+    expect((await rows()).map((row) => row.id)).toEqual([...ids, extra]);
+    expect(second).not.toBe(third);
+  });
+
+  it.each([3, 20, 400, 4_000])(
+    'reads up to a record torn after %i bytes, and writes on in a new file',
+    async (bytes) => {
+      const first = begin();
+      const whole = await first.complete();
+      const torn = await first.open();
+      const [name] = await segments();
+      const { size } = await stat(join(directory, name!));
+      first.spool.close(torn, closing(), undefined, Buffer.alloc(5000, 97));
+      await torn.closed;
+      first.die();
+      await truncate(join(directory, name!), size + bytes);
+      const second = ship(begin());
+      const later = await second.complete();
+      await stored(3);
+      expect((await rows()).map((row) => [row.id, row.status])).toEqual([
+        [whole, 'ok'],
+        [torn.meta.id, 'interrupted'],
+        [later, 'ok'],
+      ]);
+    },
+  );
+
+  it('notices a record whose bytes have changed', async () => {
+    const first = begin();
+    const before = await first.complete();
+    const [name] = await segments();
+    const { size } = await stat(join(directory, name!));
+    await first.complete();
+    first.die();
+    const bytes = await readFile(join(directory, name!));
+    bytes[size + 40]! ^= 1;
+    await truncate(join(directory, name!), 0);
+    await appendFile(join(directory, name!), bytes);
+    const second = ship(begin());
+    const after = await second.complete();
+    await stored(2);
+    expect((await rows()).map((row) => row.id)).toEqual([before, after]);
+  });
+
+  it('puts a row the database refuses into quarantine, and stores all others', async () => {
+    const process = begin();
+    const good: string[] = [];
+    for (let n = 0; n < 40; n++) good.push(await process.complete());
+    const refused = await process.complete({ assignment: 'nonsense' as any });
+    const tooLarge = await process.complete({}, { attempts: 70_000 });
+    for (let n = 0; n < 40; n++) good.push(await process.complete());
+    ship(process);
+    await stored(80);
+    expect((await rows()).map((row) => row.id)).toEqual(good);
+    await eventually(async () => (await process.metrics.quarantined.get()).values[0]!.value === 2);
+    const lines = (await readFile(join(directory, 'quarantine.jsonl'), 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines.map((line) => line.id).sort()).toEqual([refused, tooLarge].sort());
+    expect(lines[0]).toMatchObject({
+      error: expect.stringMatching(/assignment_check|out of range/),
+      request: REQUEST.toString(),
+    });
+  });
+
+  it('stores text PostgreSQL cannot hold with the replacement character', async () => {
+    const process = ship(begin());
+    await process.complete({}, { errorMessage: 'a\0b' }, Buffer.from([0x61, 0x00, 0xff, 0x62]));
+    await stored(1);
+    expect((await rows())[0]).toMatchObject({ error_message: 'a\uFFFDb', response: 'a\uFFFD\uFFFDb' });
+  });
+
+  it('keeps rows on the disk, not in memory, while the database is away, and loses none', async () => {
+    const { proxy, url } = await TcpProxy.before(database.url);
+    proxy.cut();
+    const process = ship(begin({ memoryBytes: 20_000, segmentBytes: 50_000 }, url));
+    const ids: string[] = [];
+    for (let n = 0; n < 300; n++) ids.push(await process.complete({}, {}, Buffer.alloc(1000, 120)));
+    expect(process.spool.backlog.waiting).toBeLessThan(20);
+    expect((await segments()).length).toBeGreaterThan(5);
+    proxy.mend();
+    for (let n = 0; n < 100; n++) ids.push(await process.complete());
+    await stored(400);
+    expect((await rows()).map((row) => row.id)).toEqual(ids);
+    await eventually(() => !process.spool.backlog.isOnDisk);
+    ids.push(await process.complete());
+    await stored(401);
+    await eventually(async () => (await segments()).length === 1); // the rest is stored and gone
+    expect((await process.metrics.pending.get()).values[0]!.value).toBe(0);
+    await proxy.close();
+  });
+
+  it('keeps a segment while one of its inferences is still open', async () => {
+    const process = ship(begin({ segmentBytes: 4_000 }));
+    const slow = await process.open();
+    for (let n = 0; n < 40; n++) await process.complete();
+    await stored(40);
+    await eventually(async () => (await segments()).length === 2);
+    expect((await segments())[0]).toBe('000000000001.seg');
+    process.spool.close(slow, closing(), undefined, undefined);
+    await stored(41);
+    await eventually(async () => (await segments()).length === 1);
+  });
+
+  it('refuses new inferences when it is full, still closes those it has, and goes on when there is room', async () => {
+    const { proxy, url } = await TcpProxy.before(database.url);
+    proxy.cut();
+    const process = ship(begin({ maxBytes: 5_000, segmentBytes: 1_000 }, url));
+    const held = await process.open();
+    await expect(async () => {
+      for (let n = 0; n < 100; n++) await process.complete();
+    }).rejects.toThrow(SpoolFullError);
+    process.spool.close(held, closing(), undefined, undefined);
+    expect(await held.closed).toBeUndefined();
+    proxy.mend();
+    await eventually(async () =>
+      process.complete().then(
+        () => true,
+        () => false,
+      ),
+    );
+    await proxy.close();
+  });
+
+  it('answers without a row and counts it when it is full and the policy is drop', async () => {
+    const process = begin({ maxBytes: 5_000, whenFull: 'drop' });
+    for (let n = 0; n < 50; n++) await process.complete();
+    const dropped = (await process.metrics.dropped.get()).values[0]!.value;
+    expect(dropped).toBeGreaterThan(30);
+    ship(process);
+    await stored(50 - dropped);
+  });
+
+  it('refuses when the disk takes nothing more, and says so to both records', async () => {
+    const process = begin();
+    const held = await process.open();
+    // A directory that is gone fails as a full disk does: at the write.
+    (process.spool as any).writer.write = () => {
+      throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+    };
+    await expect(process.open()).rejects.toThrow('ENOSPC');
+    process.spool.close(held, closing(), undefined, undefined);
+    expect((await held.closed)?.message).toContain('ENOSPC');
+    delete (process.spool as any).writer.write;
+    const after = await process.complete();
+    ship(process);
+    await stored(2); // the closing that was not written went on from memory
+    expect((await rows()).map((row) => row.id)).toEqual([held.meta.id, after]);
+  });
+
+  it.each(['always', 'interval'] as const)('works with fsync %s', async (fsync) => {
+    const process = ship(begin({ fsync, segmentBytes: 2_000 }));
+    await Promise.all(Array.from({ length: 50 }, () => process.complete()));
+    await sleep(150);
+    await stored(50);
+  });
+
+  it('stores rows of many days, and makes their partitions', async () => {
+    const process = ship(begin());
+    for (const day of ['2020-02-29', '2031-12-31', '2026-01-01'])
+      await process.complete({ startedAt: `${day}T23:59:59.999Z` });
+    await stored(3);
+    expect((await rows()).map((row) => row.started_at.toISOString())).toContain('2020-02-29T23:59:59.999Z');
+  });
+});

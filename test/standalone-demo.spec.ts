@@ -1,0 +1,63 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ACTIONS, TICKETS } from '../apps/standalone/src/demo/tickets.js';
+import { Launched } from './support/launched.js';
+
+describe('the tickets of the demo', () => {
+  it('are a hundred different ones, each with an action that exists and a reference that it names', () => {
+    expect(TICKETS).toHaveLength(100);
+    expect(new Set(TICKETS.map(({ text }) => text)).size).toBe(100);
+    expect(new Set(TICKETS.map(({ expected }) => expected.action))).toEqual(new Set(ACTIONS));
+    for (const { text, expected } of TICKETS) {
+      expect(ACTIONS).toContain(expected.action);
+      expect(['low', 'normal', 'high']).toContain(expected.priority);
+      if (expected.reference) expect(text).toContain(expected.reference);
+    }
+  });
+});
+
+describe('npm run demo', () => {
+  let directory: string;
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'catena-demo-'));
+  });
+  afterAll(async () => rm(directory, { recursive: true, force: true }));
+
+  const run = async () => {
+    const demo = new Launched(['demo', '--exit'], { CATENA_DATA_DIR: directory, CATENA_SIMULATOR_PORT: '0' });
+    expect(await demo.ended, demo.output).toBe(0);
+    return demo.output;
+  };
+  /** The two figures of one row of the table. */
+  const row = (output: string, title: string) => {
+    const line = output.split('\n').find((candidate) => candidate.includes(`│ ${title} `));
+    return line!
+      .split('│')
+      .slice(2, 4)
+      .map((cell) => Number(cell.replaceAll(/[^0-9.]/g, '')));
+  };
+
+  it('compares two versions on real rows, says that the model is a simulator, and can be run again', async () => {
+    const first = await run();
+    expect(first).toContain('no GPU, no real model');
+    expect(first).toContain('support-triage@1');
+    const [v1, v2] = row(first, 'requests') as [number, number];
+    expect(v1 + v2).toBe(100);
+    expect(Math.min(v1, v2)).toBeGreaterThan(25); // customers are split, not tickets
+    expect(row(first, 'answered')).toEqual([v1, v2]);
+    const [valid1, valid2] = row(first, 'schema-valid') as [number, number];
+    expect(valid2).toBe(100);
+    expect(valid1).toBeGreaterThan(70);
+    expect(valid1).toBeLessThan(100);
+    for (const title of ['latency p50', 'latency p95', 'input tokens', 'output tokens', 'cost'])
+      for (const figure of row(first, title)) expect(figure, title).toBeGreaterThan(0);
+    expect(first).not.toMatch(/"level":(50|60)/);
+
+    const second = await run();
+    expect(second).not.toContain('support-triage@3');
+    expect(row(second, 'requests')).toEqual([v1, v2]); // the same customers in the same arms
+    expect(row(second, 'schema-valid')).toEqual([valid1, valid2]);
+  }, 120_000);
+});
