@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { finished } from 'node:stream/promises';
 import { v7 } from 'uuid';
-import { DEFAULT_WORKSPACE_ID } from '#libs/platform/database/data-source.js';
+import { DEFAULT_WORKSPACE_ID } from '#libs/platform/database/default-workspace.js';
 import { COPY_COLUMNS, encodeRows } from '../apps/gateway/src/spool/copy-rows.js';
 import { InferenceSink } from '../apps/gateway/src/spool/inference-sink.js';
 import type { ClosingMeta, OpeningMeta } from '../apps/gateway/src/spool/record.js';

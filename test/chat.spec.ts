@@ -43,7 +43,7 @@ describe('chat completions through the gateway', () => {
       const { data, response } = await stack.openai.chat.completions
         .create(say('Where is my parcel?', { user: 'user-1' }) as any)
         .withResponse();
-      const answer = data as OpenAI.ChatCompletion;
+      const answer: OpenAI.ChatCompletion = data;
       expect(answer.choices[0]!.message.content!.length).toBeGreaterThan(10);
       expect(response.headers.get('content-length')).toBeTruthy();
       expect(response.headers.get('x-catena-chain-version')).toBe('chat@1');

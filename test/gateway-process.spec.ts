@@ -53,7 +53,12 @@ describe('the gateway process', () => {
     let text = '';
     for (const stream of [child.stdout!, child.stderr!])
       stream.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-    const ended = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | string);
+    // Not the child's 'close': it waits for the channel too, which one test closes itself.
+    const drained = [child.stdout!, child.stderr!].map((stream) => once(stream, 'close'));
+    const ended = once(child, 'exit').then(async ([code, signal]) => {
+      await Promise.all(drained);
+      return (code ?? signal) as number | string;
+    });
     return { child, output: () => text, ended };
   }
 

@@ -6,7 +6,7 @@ import {
   summaryStatement,
   type Statement,
 } from '../apps/registry/src/inferences/inference-sql.js';
-import { DEFAULT_WORKSPACE_ID } from '../libs/platform/database/data-source.js';
+import { DEFAULT_WORKSPACE_ID } from '../libs/platform/database/default-workspace.js';
 import { inferenceRow, insertInferences } from './support/inferences.js';
 import { startTestRegistry, type TestRegistry } from './support/registry.js';
 

@@ -4,7 +4,7 @@ import { type AddressInfo } from 'node:net';
 import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
 import { v7 } from 'uuid';
 import { inject } from 'vitest';
-import { DEFAULT_WORKSPACE_ID } from '../../libs/platform/database/data-source.js';
+import { DEFAULT_WORKSPACE_ID } from '../../libs/platform/database/default-workspace.js';
 import type { TestRegistry } from './registry.js';
 
 export const sha256 = (bytes: Uint8Array | string): string =>

@@ -35,7 +35,7 @@ export class GatewayProcess {
     const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
     const gateway = new GatewayProcess(child, exited);
     await new Promise<void>((resolve, reject) => {
-      createInterface({ input: child.stdout! }).on('line', (line) => {
+      createInterface({ input: child.stdout }).on('line', (line) => {
         const entry = JSON.parse(line);
         gateway.log.push(entry);
         if (entry.msg === 'gateway is listening') {

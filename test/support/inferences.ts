@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { v7 } from 'uuid';
 import type { InferenceRow } from '../../libs/core/inference/inference-row.js';
-import { DEFAULT_WORKSPACE_ID } from '../../libs/platform/database/data-source.js';
+import { DEFAULT_WORKSPACE_ID } from '../../libs/platform/database/default-workspace.js';
 
 /** An inference row with plausible fields; its id is made from `startedAt`. */
 export function inferenceRow(fields: Partial<InferenceRow> & { startedAt: string }): InferenceRow {

@@ -2,8 +2,8 @@ import type { ClientBase } from 'pg';
 import { v7 } from 'uuid';
 import { deriveRanges, type RangedArm } from '../../libs/core/assignment/split.js';
 import { canonical, type Json } from '../../libs/core/canonical/canonical.js';
-import { DEFAULT_WORKSPACE_ID } from '../../libs/platform/database/data-source.js';
-import { SecretBox } from '../../libs/platform/secrets/secret-box.js';
+import { DEFAULT_WORKSPACE_ID } from '../../libs/platform/database/default-workspace.js';
+import { credentialContext, SecretBox } from '../../libs/platform/secrets/secret-box.js';
 import { TEST_ENCRYPTION_KEYS } from './keys.js';
 
 export interface VersionRow {
@@ -123,7 +123,7 @@ export class ServingRows {
       ]);
       const id = known.rows[0]?.id ?? v7();
       const sealed =
-        given.credential === undefined ? undefined : box.seal(given.credential, `model-endpoint:${id}`);
+        given.credential === undefined ? undefined : box.seal(given.credential, credentialContext(id));
       await this.client.query(
         `INSERT INTO model_endpoint (id, workspace_id, name, protocol, models, input_micro_usd_per_million_tokens,
            output_micro_usd_per_million_tokens, max_concurrency_per_replica, credential_ciphertext, credential_key_id,

@@ -1,5 +1,5 @@
 import { v7 } from 'uuid';
-import { DEFAULT_WORKSPACE_ID } from '../../libs/platform/database/data-source.js';
+import { DEFAULT_WORKSPACE_ID } from '../../libs/platform/database/default-workspace.js';
 import type { TestRegistry } from './registry.js';
 
 export interface SeededVersion {

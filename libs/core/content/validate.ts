@@ -4,7 +4,13 @@ import { DomainError } from '../errors/catalogue.js';
 import { CONTENT_SCHEMAS, type Kind } from './schemas.js';
 import type { ChainContent, Reference } from './types.js';
 
-const ajv = new Ajv2020({ allErrors: true, discriminator: true, strict: true, strictRequired: false, allowUnionTypes: true });
+const ajv = new Ajv2020({
+  allErrors: true,
+  discriminator: true,
+  strict: true,
+  strictRequired: false,
+  allowUnionTypes: true,
+});
 
 const validators: Record<Kind, ValidateFunction> = {
   prompt: ajv.compile(CONTENT_SCHEMAS.prompt),

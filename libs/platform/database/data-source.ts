@@ -1,22 +1,13 @@
 import 'reflect-metadata';
-import pg from 'pg';
 import { DataSource, type DataSourceOptions, type EntityTarget, type ObjectLiteral } from 'typeorm';
 import { Foundation1795305600001 } from '../../../migrations/1795305600001-foundation.js';
 import { Registry1795305600002 } from '../../../migrations/1795305600002-registry.js';
 import { Artifacts1795305600003 } from '../../../migrations/1795305600003-artifacts.js';
 import { Serving1795305600004 } from '../../../migrations/1795305600004-serving.js';
 import { Inferences1795305600005 } from '../../../migrations/1795305600005-inferences.js';
+import { readInt8AsNumber } from './int8.js';
 
-// int8 as number: every bigint of ours (bytes, micro-USD, sequence numbers) stays below 2^53, and the parser checks it.
-pg.types.setTypeParser(pg.types.builtins.INT8, (text) => {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value))
-    throw new RangeError(`The bigint ${text} does not fit a JavaScript number.`);
-  return value;
-});
-
-/** The workspace that exists from the first migration on. Tenancy by key arrives with authentication. */
-export const DEFAULT_WORKSPACE_ID = '00000000-0000-7000-8000-000000000001';
+readInt8AsNumber();
 
 const migrations = [
   Foundation1795305600001,

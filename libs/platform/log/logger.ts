@@ -22,9 +22,15 @@ const QUOTING_FIELDS = [
  */
 export function createLogger(app: string, level: string): Logger {
   return pino({
-    name: app,
     level,
     base: { app, pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
+    serializers: { err: serializeError },
   });
+}
+
+export function serializeError(error: Error): object {
+  const { raw: _, ...fields } = stdSerializers.err(error);
+  for (const field of QUOTING_FIELDS) delete (fields as Record<string, unknown>)[field];
+  return fields;
 }

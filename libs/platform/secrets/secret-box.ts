@@ -46,3 +46,8 @@ export class SecretBox {
     return Buffer.concat([decipher.update(body), decipher.final()]).toString('utf8');
   }
 }
+
+/** Context under which the credential of a model endpoint is sealed: it opens in that endpoint's row only. */
+export function credentialContext(modelEndpointId: string): string {
+  return `model-endpoint:${modelEndpointId}`;
+}

@@ -114,7 +114,8 @@ export function failureOfError(
   at: string,
   began: boolean,
 ): UpstreamFailure {
-  switch (error.code) {
+  const code = error.code ?? '';
+  switch (code) {
     case 'UND_ERR_CONNECT_TIMEOUT':
     case 'ETIMEDOUT':
       return new UpstreamFailure('upstream_timeout', `No connection to ${at} in time.`);
@@ -128,10 +129,10 @@ export function failureOfError(
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
     case 'EPIPE':
-      return new UpstreamFailure('upstream_unreachable', `${at} cannot be reached (${error.code}).`);
+      return new UpstreamFailure('upstream_unreachable', `${at} cannot be reached (${code}).`);
     default:
-      if (error.code?.startsWith('HPE_'))
-        return new UpstreamFailure('upstream_malformed', `${at} does not answer valid HTTP (${error.code}).`);
+      if (code.startsWith('HPE_'))
+        return new UpstreamFailure('upstream_malformed', `${at} does not answer valid HTTP (${code}).`);
       return new UpstreamFailure(
         'upstream_reset',
         `${at} closed the connection ${began ? 'in the middle of its answer' : 'without an answer'}.`,

@@ -27,6 +27,7 @@ export class ChangeFeed implements OnApplicationBootstrap, OnApplicationShutdown
   private readonly builder: SnapshotBuilder;
   private running: Promise<void> | undefined;
   private stopped = false;
+  private readonly stopping = Promise.withResolvers<void>();
   private hinted = false;
   private wake: (() => void) | undefined;
   private client: pg.Client | undefined;
@@ -63,8 +64,9 @@ export class ChangeFeed implements OnApplicationBootstrap, OnApplicationShutdown
 
   async onApplicationShutdown(): Promise<void> {
     this.stopped = true;
+    this.stopping.resolve();
     this.wake?.();
-    // A query that hangs, or a connection attempt, is not waited for.
+    // A query that hangs is not waited for.
     void this.client?.end().catch(() => undefined);
     await this.running;
   }
@@ -103,7 +105,6 @@ export class ChangeFeed implements OnApplicationBootstrap, OnApplicationShutdown
       query_timeout: QUERY_TIMEOUT_MS,
       keepAlive: true,
     });
-    this.client = client;
     let broken: Error | undefined;
     const onBroken = (error?: Error) => {
       broken ??= error ?? new Error('The connection was closed.');
@@ -116,7 +117,14 @@ export class ChangeFeed implements OnApplicationBootstrap, OnApplicationShutdown
       this.wake?.();
     });
     try {
-      await client.connect();
+      // pg's connect() never settles when end() is called meanwhile, so it is left alone when the gateway stops.
+      const connecting = client.connect();
+      await Promise.race([connecting, this.stopping.promise]);
+      if (this.stopped) {
+        connecting.catch(() => undefined);
+        return;
+      }
+      this.client = client;
       await client.query('LISTEN catena_change');
       while (!this.stopped) {
         this.hinted = false;
@@ -129,6 +137,7 @@ export class ChangeFeed implements OnApplicationBootstrap, OnApplicationShutdown
         if (broken !== undefined) throw broken;
       }
     } finally {
+      this.client = undefined;
       client.removeAllListeners('end').removeAllListeners('notification');
       client.end().catch((error: unknown) => this.logger.debug({ err: error }, 'connection did not end'));
     }

@@ -1,5 +1,5 @@
 import { armAt, BUCKETS, compileRanges } from '#libs/core/assignment/split.js';
-import type { SecretBox } from '#libs/platform/secrets/secret-box.js';
+import { credentialContext, type SecretBox } from '#libs/platform/secrets/secret-box.js';
 import type { Logger } from '#libs/platform/log/logger.js';
 import type { LoadedArm, LoadedEndpoint, LoadedModelEndpoint } from './loaded-snapshot.js';
 import type { ChainRecord, EndpointRecord, ModelEndpointRecord, PromptRecord } from './records.js';
@@ -101,7 +101,7 @@ export class SnapshotBuilder {
     sealed: { keyId: string; ciphertext: Buffer },
   ): string | undefined {
     try {
-      return this.secrets.open(sealed, `model-endpoint:${id}`);
+      return this.secrets.open(sealed, credentialContext(id));
     } catch (error) {
       this.logger.error({ err: error, modelEndpoint: name }, 'credential cannot be opened');
       return undefined;

@@ -1,5 +1,5 @@
 import type { ClientBase } from 'pg';
-import { DEFAULT_WORKSPACE_ID } from '#libs/platform/database/data-source.js';
+import { DEFAULT_WORKSPACE_ID } from '#libs/platform/database/default-workspace.js';
 import type { ChainRecord, EndpointRecord, ModelEndpointRecord, PromptRecord } from './records.js';
 
 export interface Head {

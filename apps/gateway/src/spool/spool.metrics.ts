@@ -7,6 +7,7 @@ export class SpoolMetrics {
   /** Label children, looked up once. */
   readonly inferences: Readonly<Record<InferenceStatus, { inc(): void }>>;
   readonly pending: Gauge;
+  readonly bytes: Gauge;
   readonly shipped: Counter;
   readonly dropped: Counter;
   readonly quarantined: Counter;
@@ -33,7 +34,7 @@ export class SpoolMetrics {
       registers,
     });
     const read = () => this.catalog?.bytes ?? 0;
-    new Gauge({
+    this.bytes = new Gauge({
       name: 'catena_spool_bytes',
       help: 'Bytes of the spool on disk',
       registers,

@@ -1,6 +1,6 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { Request } from 'express';
-import { DEFAULT_WORKSPACE_ID } from '#libs/platform/database/data-source.js';
+import { DEFAULT_WORKSPACE_ID } from '#libs/platform/database/default-workspace.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 
 /** On whose behalf a request acts. Services take it as their first argument and never look further. */

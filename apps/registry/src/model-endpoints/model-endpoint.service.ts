@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { v7 } from 'uuid';
 import { DomainError } from '#libs/core/errors/catalogue.js';
-import { SecretBox } from '#libs/platform/secrets/secret-box.js';
+import { credentialContext, SecretBox } from '#libs/platform/secrets/secret-box.js';
 import { recordChange } from '../changes/record-change.js';
 import { isUniqueViolation } from '../http/conflict.js';
 import type { Caller } from '../http/caller.js';
@@ -187,7 +187,7 @@ export class ModelEndpointService {
   ): Pick<ModelEndpoint, 'credentialCiphertext' | 'credentialKeyId'> {
     if (credential === null || credential === undefined)
       return { credentialCiphertext: null, credentialKeyId: null };
-    const { ciphertext, keyId } = this.secrets.seal(credential, `model-endpoint:${id}`);
+    const { ciphertext, keyId } = this.secrets.seal(credential, credentialContext(id));
     return { credentialCiphertext: ciphertext, credentialKeyId: keyId };
   }
 }
