@@ -81,6 +81,8 @@ describe('chat completions through the gateway', () => {
         ttft_ms: null,
         metadata: null,
       });
+      const { prompt_tokens, completion_tokens } = answer.usage!;
+      expect(Number(row.cost_micro_usd)).toBe(Math.round(prompt_tokens * 0.5 + completion_tokens * 1.5));
       expect(row.latency_ms).toBeGreaterThan(4);
     });
 
@@ -300,7 +302,8 @@ describe('chat completions through the gateway', () => {
       ['a body over the limit', say('x'.repeat(200_001)), 413, 'payload_too_large', null],
       ['an endpoint with odd characters', { ...say('x'), model: '../\0' }, 404, 'model_not_found', 'model'],
     ])('refuses %s in words, without a row', async (_what, body, status, code, param) => {
-      const before = (await stack.database.client.query('SELECT count(*) AS n FROM inference')).rows[0].n;
+      const before = (await stack.database.client.query('SELECT count(*)::int AS n FROM inference')).rows[0]
+        .n;
       const response = await stack.post(body);
       const answer: any = await response.json();
       expect(answer.error).toMatchObject({
@@ -311,7 +314,7 @@ describe('chat completions through the gateway', () => {
       });
       expect(response.status).toBe(status);
       expect(response.headers.get('x-catena-inference-id')).toBeNull();
-      expect((await stack.database.client.query('SELECT count(*) AS n FROM inference')).rows[0].n).toBe(
+      expect((await stack.database.client.query('SELECT count(*)::int AS n FROM inference')).rows[0].n).toBe(
         before,
       );
     });

@@ -68,7 +68,7 @@ describe('rows of answers that callers have received', () => {
     // Those cut in the middle were admitted too.
     expect((await rowsOf([...seen.keys()])).length).toBe(seen.size);
     const { rows: all } = await database.client.query(
-      'SELECT count(*) AS n, count(DISTINCT id) AS ids FROM inference',
+      'SELECT count(*)::int AS n, count(DISTINCT id)::int AS ids FROM inference',
     );
     expect(all[0].n).toBe(all[0].ids);
     expect(all[0].n).toBeLessThanOrEqual(load.sent);
@@ -89,7 +89,7 @@ describe('rows of answers that callers have received', () => {
     await expectNothingLost(load);
     await eventually(async () => {
       const { rows } = await database.client.query(
-        `SELECT count(*) AS n FROM inference WHERE status = 'interrupted'`,
+        `SELECT count(*)::int AS n FROM inference WHERE status = 'interrupted'`,
       );
       return rows[0].n > 0;
     });
@@ -158,7 +158,9 @@ describe('rows of answers that callers have received', () => {
     const after = new pg.Client(postgres.url());
     await after.connect();
     await eventually(async () => {
-      const { rows: counted } = await after.query(`SELECT count(*) AS n FROM inference WHERE status = 'ok'`);
+      const { rows: counted } = await after.query(
+        `SELECT count(*)::int AS n FROM inference WHERE status = 'ok'`,
+      );
       return Number(counted[0].n) === load.sent;
     });
     expect(load.completed.length).toBe(load.sent);
@@ -177,7 +179,7 @@ describe('rows of answers that callers have received', () => {
     const stopped = gateway;
     gateway = undefined;
     expect(await stopped.stop()).toBe(0);
-    const { rows } = await database.client.query('SELECT count(*) AS n FROM inference');
+    const { rows } = await database.client.query('SELECT count(*)::int AS n FROM inference');
     expect(rows[0].n).toBe(load.sent);
   });
 

@@ -17,7 +17,7 @@ export interface Server {
 export async function startServer(entry: string, env: Record<string, string> = {}): Promise<Server> {
   const child = fork(join(root, 'dist', entry), {
     cwd: root,
-    env: { PATH: process.env['PATH'], ...env },
+    env: { PATH: process.env['PATH'], NODE_OPTIONS: process.env['NODE_OPTIONS'], ...env },
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   });
   const url = await listeningUrl(child, entry);

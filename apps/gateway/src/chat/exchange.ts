@@ -6,12 +6,13 @@ import type { QueueTicket, Replica, ReplicaLane, ReplicaWaiter } from '../dispat
 import type { ReplicaLanes } from '../dispatch/replica-lanes.js';
 import { UpstreamCall, type UpstreamListener } from '../dispatch/upstream-call.js';
 import { UpstreamFailure } from '../dispatch/upstream-failure.js';
-import { errorBody, GatewayError } from '../http/gateway-error.js';
+import type { GatewayError } from '../http/gateway-error.js';
 import { readAnswer, type AnswerFacts } from '../providers/openai/openai-answer.js';
 import { readError } from '../providers/openai/openai-error.js';
 import { StreamedAnswer } from '../providers/openai/openai-stream.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import type { Spool, SpooledInference, SpoolListener } from '../spool/spool.js';
+import { AnswerWriter } from './answer-writer.js';
 import type { Ending, Inference } from './inference.js';
 import { refusedBySpool } from './refusals.js';
 
@@ -25,7 +26,6 @@ export interface ExchangeServices {
 
 const DONE = '[DONE]';
 const DONE_EVENT = Buffer.from('data: [DONE]\n\n');
-const JSON_TYPE = 'application/json; charset=utf-8';
 
 /**
  * One admitted request from its opening to the last byte of its answer. One object with the callbacks of the spool,
@@ -34,6 +34,7 @@ const JSON_TYPE = 'application/json; charset=utf-8';
  */
 export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener {
   private readonly planner: AttemptPlanner;
+  private readonly answerer: AnswerWriter;
   private spooled: SpooledInference | undefined;
   private call: UpstreamCall | undefined;
   private ticket: QueueTicket | undefined;
@@ -61,10 +62,11 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     private readonly inference: Inference,
     private readonly snapshot: Snapshot,
     private readonly response: ServerResponse,
-    private readonly requestId: string,
+    requestId: string,
     /** `performance.now()` at the arrival of the request. */
     private readonly startedMs: number,
   ) {
+    this.answerer = new AnswerWriter(response, inference.opening, requestId);
     const { retry } = inference.assigned.arm.chain.content;
     this.planner = new AttemptPlanner(inference.generations, retry, Math.random);
   }
@@ -87,7 +89,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
       // Nothing was spooled and nothing was sent: this is a refusal, not an inference.
       this.ended = true;
       clearTimeout(this.deadline);
-      if (!this.clientGone) this.sendError(refusedBySpool(error));
+      if (!this.clientGone) this.answerer.sendError(refusedBySpool(error));
       return;
     }
     this.opened = true;
@@ -213,9 +215,9 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
   onClosed(error: Error | undefined): void {
     if (this.clientGone) return;
     const failure = error ? refusedBySpool(error) : this.failure;
-    if (this.committed || (this.stream && !failure)) this.finishStream(failure);
-    else if (failure) this.sendError(failure);
-    else this.sendAnswer(this.answer!);
+    if (this.committed || (this.stream && !failure)) this.answerer.endStream(failure, this.held);
+    else if (failure) this.answerer.sendError(failure);
+    else this.answerer.sendAnswer(this.answer!);
   }
 
   private attempt(): void {
@@ -272,7 +274,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
   private commit(): void {
     this.committed = true;
     this.ttftMs = this.elapsedMs();
-    this.writeStreamHead();
+    this.answerer.beginStream();
   }
 
   /** One write per chunk received; when the caller reads slower than the model writes, the replica is held back. */
@@ -368,59 +370,5 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
 
   private elapsedMs(): number {
     return performance.now() - this.startedMs;
-  }
-
-  private sendAnswer(body: Buffer): void {
-    this.response.writeHead(
-      200,
-      this.headers('content-type', JSON_TYPE, 'content-length', String(body.length)),
-    );
-    this.response.end(body);
-  }
-
-  private sendError(error: GatewayError): void {
-    const body = Buffer.from(errorBody(error));
-    const headers = this.headers('content-type', JSON_TYPE, 'content-length', String(body.length));
-    if (error.headers) for (const name in error.headers) headers.push(name, error.headers[name]!);
-    this.response.writeHead(error.status, headers);
-    this.response.end(body);
-  }
-
-  private writeStreamHead(): void {
-    this.response.writeHead(
-      200,
-      this.headers(
-        'content-type',
-        'text/event-stream; charset=utf-8',
-        'cache-control',
-        'no-cache',
-        // nginx would otherwise gather the stream before it passes it on.
-        'x-accel-buffering',
-        'no',
-      ),
-    );
-  }
-
-  /** An error after the first content is an event of its own, and no `[DONE]` follows it. */
-  private finishStream(failure: GatewayError | undefined): void {
-    if (!this.response.headersSent) this.writeStreamHead();
-    this.response.end(failure ? `data: ${errorBody(failure)}\n\n` : Buffer.concat(this.held));
-  }
-
-  private headers(...own: string[]): string[] {
-    const { opening } = this.inference;
-    own.push(
-      'x-catena-inference-id',
-      opening.id,
-      'x-catena-chain-version',
-      `${opening.chain}@${opening.chainVersion}`,
-      'x-catena-arm',
-      opening.arm,
-      'x-catena-split-revision',
-      String(opening.splitRevision),
-      'x-request-id',
-      this.requestId,
-    );
-    return own;
   }
 }

@@ -92,7 +92,8 @@ function sayWhatNow({ registry, gateway }: Addresses): void {
   const json = `-H 'content-type: application/json'`;
   console.log(`
 ${NAMES.chain}@1 asks for JSON in words and only checks it; @2 lets the model endpoint enforce the schema.
-Latency, errors and answers come from the simulator. For a real comparison, serve a model under the name
+Latency, errors and answers come from the simulator, which guesses the action from words that the ticket shares with
+its name: "right action" says nothing about the versions. For a real comparison, serve a model under the name
 ${MODEL} and point the model endpoint at it:
 
   vllm serve Qwen/Qwen3-8B --served-model-name ${MODEL}      # Ollama: ollama cp llama3.2 ${MODEL}, port 11434
