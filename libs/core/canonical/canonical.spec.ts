@@ -49,7 +49,7 @@ function shuffled(value: Json): Json {
   if (value === null || typeof value !== 'object') return value;
   return Object.fromEntries(
     Object.entries(value)
-      .reverse()
+      .toReversed()
       .map(([key, child]) => [key, shuffled(child)]),
   );
 }
