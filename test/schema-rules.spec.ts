@@ -1,0 +1,40 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createTestDatabase, type TestDatabase } from './support/database.js';
+
+/** Tables that belong to the installation, not to a tenant. */
+const SHARED = new Set(['workspace', 'change_head', 'migration']);
+
+describe('the schema', () => {
+  let database: TestDatabase;
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  afterAll(() => database.drop());
+
+  it('has a workspace on every row of every table', async () => {
+    const { rows } = await database.client.query<{ table: string; owned: boolean }>(
+      `SELECT t.table_name AS table,
+              EXISTS (SELECT FROM information_schema.columns c
+                       WHERE c.table_schema = t.table_schema AND c.table_name = t.table_name
+                         AND c.column_name = 'workspace_id' AND c.is_nullable = 'NO') AS owned
+         FROM information_schema.tables t
+        WHERE t.table_schema = 'public'`,
+    );
+    expect(rows.length).toBeGreaterThan(15);
+    expect(rows.filter(({ table, owned }) => !owned && !SHARED.has(table))).toEqual([]);
+  });
+
+  it('starts with the workspace "default"', async () => {
+    const { rows } = await database.client.query<{ name: string }>('SELECT name FROM workspace');
+    expect(rows).toEqual([{ name: 'default' }]);
+  });
+
+  it('gives every constraint and index a name of our own', async () => {
+    const { rows } = await database.client.query<{ name: string }>(
+      `SELECT conname AS name FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid
+        WHERE t.relnamespace = 'public'::regnamespace AND c.contype <> 'n' AND t.relname <> 'migration'
+          AND conname ~ '_(pkey|fkey[0-9]*|key[0-9]+|check[0-9]+)$'`,
+    );
+    expect(rows).toEqual([]);
+  });
+});
