@@ -8,9 +8,10 @@ import { Registry } from 'prom-client';
 import { finished } from 'node:stream/promises';
 import { v7 } from 'uuid';
 import { DEFAULT_WORKSPACE_ID } from '#libs/platform/database/default-workspace.js';
-import { COPY_COLUMNS, encodeRows } from '../apps/gateway/src/spool/copy-rows.js';
+import { COPY_COLUMNS, COPY_HEADER, COPY_TRAILER } from '../apps/gateway/src/spool/copy-format.js';
 import { InferenceSink } from '../apps/gateway/src/spool/inference-sink.js';
 import type { ClosingMeta, OpeningMeta } from '../apps/gateway/src/spool/record.js';
+import { RowEncoder } from '../apps/gateway/src/spool/row-encoder.js';
 import { Shipper } from '../apps/gateway/src/spool/shipper.js';
 import { Spool } from '../apps/gateway/src/spool/spool.js';
 import { SpoolMetrics } from '../apps/gateway/src/spool/spool.metrics.js';
@@ -92,21 +93,17 @@ function oneInference(spool: Spool): Promise<void> {
 }
 
 async function bareCopy(client: Client): Promise<number> {
-  const encoded = encodeRows(
-    Array.from({ length: ROWS }, () => ({
-      opening: opening(),
-      closing: CLOSING,
-      request: REQUEST,
-      response: RESPONSE,
-      openedIn: undefined,
-      closedIn: undefined,
-    })),
-  );
+  const encoder = new RowEncoder();
+  const encoded = Array.from({ length: ROWS }, () => {
+    const { slab, start, end } = encoder.encode(opening(), CLOSING, REQUEST, RESPONSE);
+    return slab.bytes.subarray(start, end);
+  });
+  const copied = Buffer.concat([COPY_HEADER, ...encoded, COPY_TRAILER]);
   const start = performance.now();
   const stream = client.query(
-    copyFrom(`COPY inference (${COPY_COLUMNS.join(', ')}) FROM STDIN (FORMAT binary)`),
+    copyFrom(`COPY inference (${COPY_COLUMNS.map(([name]) => name).join(', ')}) FROM STDIN (FORMAT binary)`),
   );
-  stream.end(encoded);
+  stream.end(copied);
   await finished(stream);
   return ROWS / ((performance.now() - start) / 1000);
 }

@@ -418,6 +418,28 @@ describe('when the model endpoint or the caller fails', () => {
       request.destroy();
     });
 
+    it('ends a request whose total time-out passes before its opening is in the spool', async () => {
+      let reached = 0;
+      onRequest = (_request, response) => {
+        reached++;
+        response.end();
+      };
+      const { spool } = stack.gateway.gateway.app.get(SpoolService, { strict: false }) as any;
+      const { writer } = spool;
+      writer.append = (...args: unknown[]) => {
+        delete writer.append;
+        setTimeout(() => writer.append(...args), TOTAL_TIMEOUT_MS + 200);
+      };
+      const response = await stack.post({ ...say('x'), model: 'own' });
+      expect(response.status).toBe(504);
+      expect(reached).toBe(0);
+      expect(await stack.row(idOf(response))).toMatchObject({
+        status: 'error',
+        error_code: 'request_timeout',
+        attempts: 0,
+      });
+    });
+
     it('ends a request that takes longer than the total time-out', async () => {
       onRequest = (_request, response) => {
         events(response);

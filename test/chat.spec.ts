@@ -219,6 +219,24 @@ describe('chat completions through the gateway', () => {
       expect(await unitOf({})).toMatchObject({ unit: null, sticky: false, assignment: 'random' });
     });
 
+    it('is refused when the header is sent twice, and is not one unit made of two', async () => {
+      const send = (...lines: string[]) =>
+        new Promise<{ status: number; text: string }>((resolve, reject) => {
+          const headers = ['host', 'x', ...lines.flatMap((unit) => ['x-catena-unit', unit])];
+          httpRequest(`${stack.gateway.url}/v1/chat/completions`, { method: 'POST', headers }, (response) => {
+            let text = '';
+            response.setEncoding('utf8').on('data', (chunk) => (text += chunk));
+            response.on('end', () => resolve({ status: response.statusCode!, text }));
+          })
+            .on('error', reject)
+            .end(Buffer.from(JSON.stringify(say('x'))));
+        });
+      const refused = await send('one', 'two');
+      expect(refused.status).toBe(400);
+      expect(JSON.parse(refused.text).error).toMatchObject({ code: 'ambiguous_unit', param: 'x-catena-unit' });
+      expect((await send('Doe, Jane')).status).toBe(200);
+    });
+
     it('may be any UTF-8 in the header', async () => {
       const unit = 'zürich-用户-🚀';
       const bytes = Buffer.from(unit).toString('latin1');

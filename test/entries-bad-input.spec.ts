@@ -234,8 +234,8 @@ const cases: Case[] = [
   ],
   ['a diff from nothing', 'GET', '/prompts/p/diff?to=1', undefined, 400, '/from'],
   ['a diff from two', 'GET', '/prompts/p/diff?from=1&from=1&to=1', undefined, 400, '/from'],
-  ['a method that is not there', 'DELETE', '/prompts/p', undefined, 404, 'Cannot DELETE'],
-  ['an unknown kind', 'GET', '/things', undefined, 404, 'Cannot GET'],
+  ['a method that is not there', 'DELETE', '/prompts/p', undefined, 405, 'use one of GET, HEAD, PATCH'],
+  ['an unknown kind', 'GET', '/things', undefined, 404, 'There is no GET'],
 ];
 
 describe('bad input', () => {

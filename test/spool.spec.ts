@@ -1,7 +1,20 @@
-import { appendFile, mkdtemp, readdir, readFile, rm, stat, truncate } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, rmdirSync, writeSync } from 'node:fs';
+import {
+  appendFile,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { v7 } from 'uuid';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -16,12 +29,13 @@ import {
 import { SpoolMetrics } from '../apps/gateway/src/spool/spool.metrics.js';
 import type { ClosingMeta, OpeningMeta } from '../apps/gateway/src/spool/record.js';
 import { DEFAULT_WORKSPACE_ID } from '../libs/platform/database/default-workspace.js';
-import { createLogger } from '../libs/platform/log/logger.js';
 import { createTestDatabase, type TestDatabase } from './support/database.js';
 import { eventually } from './support/gateway.js';
 import { TcpProxy } from './support/tcp-proxy.js';
 
-const logger = createLogger('test', 'silent');
+/** Lines that the spools of the running test have logged. */
+const logged: { level: number; msg: string }[] = [];
+const logger = pino({ level: 'warn' }, { write: (line) => void logged.push(JSON.parse(line)) });
 const REQUEST = Buffer.from('{"model":"m"}');
 
 function opening(fields: Partial<OpeningMeta> = {}): OpeningMeta {
@@ -127,6 +141,7 @@ describe('the spool', () => {
   beforeAll(async () => (database = await createTestDatabase()));
   afterAll(() => database.drop());
   beforeEach(async () => {
+    logged.length = 0;
     directory = await mkdtemp(join(tmpdir(), 'catena-spool-'));
     await database.client.query('TRUNCATE inference');
   });
@@ -238,24 +253,150 @@ describe('the spool', () => {
         [torn.meta.id, 'interrupted'],
         [later, 'ok'],
       ]);
+      expect(logged.filter((line) => line.msg.includes('did not finish')).length).toBe(1);
+      expect(logged.filter((line) => line.level >= 50)).toEqual([]);
+      await eventually(async () => (await segments()).length === 1); // nothing of it is kept
+      expect(await readdir(directory)).not.toContainEqual(expect.stringContaining('damaged'));
     },
   );
 
-  it('notices a record whose bytes have changed', async () => {
-    const first = begin();
-    const before = await first.complete();
-    const [name] = await segments();
-    const { size } = await stat(join(directory, name!));
-    await first.complete();
-    first.die();
-    const bytes = await readFile(join(directory, name!));
-    bytes[size + 40]! ^= 1;
-    await truncate(join(directory, name!), 0);
-    await appendFile(join(directory, name!), bytes);
-    const second = ship(begin());
-    const after = await second.complete();
-    await stored(2);
-    expect((await rows()).map((row) => row.id)).toEqual([before, after]);
+  describe('with a record whose bytes have changed', () => {
+    const damaged = async () => (await readdir(directory)).filter((name) => name.endsWith('.damaged'));
+    const damage = async (name: string, at: number, bytes: number[]) => {
+      const file = await open(join(directory, name), 'r+');
+      await file.write(Buffer.from(bytes), 0, bytes.length, at);
+      await file.close();
+    };
+    const sizeOf = async (name: string) => (await stat(join(directory, name))).size;
+    const damages = async (process: Process) => (await process.metrics.damaged.get()).values[0]!.value;
+    const errors = () => logged.filter((line) => line.level >= 50);
+
+    it.each([
+      ['checksum', 0, [1, 2]],
+      ['kind', 4, [9]],
+      ['length of its meta, now short', 5, [3, 0, 0, 0]],
+      ['length of its meta, now beyond the end', 5, [0, 0, 0, 0x70]],
+      ['meta', 40, [0, 0]],
+      ['head altogether', 0, Array.from({ length: 40 }, () => 0xee)],
+    ])('ships all others when its %s is damaged, and sets the file aside', async (_, at, bytes) => {
+      const first = begin();
+      const before = await first.complete();
+      const [name] = await segments();
+      const start = await sizeOf(name!);
+      await first.complete();
+      const after = [await first.complete(), await first.complete()];
+      first.die();
+      await damage(name!, start + at, bytes);
+      const second = ship(begin());
+      const later = await second.complete();
+      await stored(4);
+      expect((await rows()).map((row) => [row.id, row.status])).toEqual(
+        [before, ...after, later].map((id) => [id, 'ok']),
+      );
+      await eventually(async () => (await segments()).length === 1); // that of `later`
+      expect(await damaged()).toEqual(['000000000001.seg.damaged']);
+      expect(await damages(second)).toBe(2); // the opening, and the closing that is of no use without it
+      expect(errors()).toEqual([
+        expect.objectContaining({
+          segment: join(directory, name!),
+          offset: start,
+          kept: join(directory, '000000000001.seg.damaged'),
+        }),
+      ]);
+      expect((await second.metrics.bytes.get()).values[0]!.value).toBe(await sizeOf((await segments())[0]!));
+    });
+
+    it('makes an inference whose closing is damaged one interrupted row', async () => {
+      const first = begin();
+      const hit = await first.open();
+      const [name] = await segments();
+      const start = await sizeOf(name!);
+      first.spool.close(hit, closing(), undefined, REQUEST);
+      await hit.closed;
+      const after = await first.complete();
+      first.die();
+      await damage(name!, start + 30, [0]);
+      const second = ship(begin());
+      await stored(2);
+      expect((await rows()).map((row) => [row.id, row.status])).toEqual([
+        [hit.meta.id, 'interrupted'],
+        [after, 'ok'],
+      ]);
+      await eventually(async () => (await damaged()).length === 1);
+      expect(await damages(second)).toBe(1);
+    });
+
+    it('keeps the file over restarts, without reading it again or giving its number to another', async () => {
+      const first = begin();
+      await first.complete();
+      first.die();
+      await damage('000000000001.seg', 30, [0]);
+      const second = ship(begin());
+      await eventually(async () => (await damaged()).length === 1);
+      await second.stop();
+      running.length = 0;
+      const content = await readFile(join(directory, '000000000001.seg.damaged'));
+      const third = ship(begin());
+      await third.complete();
+      await stored(1);
+      expect(await segments()).toEqual(['000000000002.seg']);
+      expect(await readFile(join(directory, '000000000001.seg.damaged'))).toEqual(content);
+      expect(await damages(third)).toBe(0);
+    });
+
+    it('keeps a closing whose opening is lost in an earlier file, and uses one that is intact there', async () => {
+      const first = begin({ segmentBytes: 2_500 });
+      const lost = await first.open();
+      const kept = await first.open();
+      const filler = await first.complete({}, {}, Buffer.alloc(2_000, 97)); // fills the first file
+      first.spool.close(lost, closing(), undefined, REQUEST);
+      await lost.closed;
+      first.spool.close(kept, closing(), undefined, REQUEST);
+      await kept.closed;
+      first.die();
+      expect(await segments()).toEqual(['000000000001.seg', '000000000002.seg']);
+      await damage('000000000001.seg', 30, [0]);
+      const copy = await readFile(join(directory, '000000000002.seg'));
+      const second = ship(begin());
+      await stored(2);
+      await eventually(async () => (await damaged()).length === 2);
+      expect(await segments()).toEqual([]);
+      await second.stop();
+      running.length = 0;
+      // As if it had died before the second file was set aside.
+      await rm(join(directory, '000000000002.seg.damaged'));
+      await writeFile(join(directory, '000000000002.seg'), copy);
+      await database.client.query('TRUNCATE inference');
+      ship(begin());
+      await stored(1); // the filler ended in the first file
+      expect((await rows()).map((row) => [row.id, row.status])).toEqual([[kept.meta.id, 'ok']]);
+      expect(filler).not.toBe(kept.meta.id);
+      await eventually(async () => (await damaged()).length === 2);
+    });
+
+    it('ships what is intact when the reading falls behind the writing, and sets the file aside at the next start', async () => {
+      const first = begin({ memoryBytes: 1 });
+      const ids = [await first.complete()]; // in memory
+      const hit = await first.open();
+      const start = await sizeOf('000000000001.seg');
+      first.spool.close(hit, closing(), undefined, REQUEST);
+      await hit.closed;
+      ids.push(await first.complete());
+      await damage('000000000001.seg', start + 30, [0]);
+      ship(first);
+      await stored(2);
+      expect((await rows()).map((row) => row.id)).toEqual(ids);
+      await first.stop();
+      running.length = 0;
+      expect(await damages(first)).toBe(1);
+      expect(await segments()).toEqual(['000000000001.seg']);
+      ship(begin());
+      await stored(3);
+      expect((await rows()).filter((row) => row.status === 'interrupted').map((row) => row.id)).toEqual([
+        hit.meta.id,
+      ]);
+      await eventually(async () => (await damaged()).length === 1);
+    });
   });
 
   it('puts a row the database refuses into quarantine, and stores all others', async () => {
@@ -339,6 +480,17 @@ describe('the spool', () => {
     await proxy.close();
   });
 
+  it('takes inferences again after one that was larger than the limit is stored', async () => {
+    const process = ship(begin({ maxBytes: 5_000, segmentBytes: 100_000 }));
+    const large = await process.complete({}, {}, Buffer.alloc(20_000, 97));
+    await expect(process.open()).rejects.toThrow(SpoolFullError);
+    await stored(1);
+    await eventually(async () => (await process.metrics.pending.get()).values[0]!.value === 0);
+    const next = await process.complete();
+    await stored(2);
+    expect((await rows()).map((row) => row.id)).toEqual([large, next]);
+  });
+
   it('answers without a row and counts it when it is full and the policy is drop', async () => {
     const process = begin({ maxBytes: 5_000, whenFull: 'drop' });
     for (let n = 0; n < 50; n++) await process.complete();
@@ -348,21 +500,69 @@ describe('the spool', () => {
     await stored(50 - dropped);
   });
 
-  it('refuses when the disk takes nothing more, and says so to both records', async () => {
-    const process = begin();
-    const held = await process.open();
-    // A directory that is gone fails as a full disk does: at the write.
-    (process.spool as any).writer.write = () => {
-      throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+  describe.runIf(canMount())('on a full disk (tmpfs; only root on Linux may mount one)', () => {
+    let disk: string;
+    beforeEach(() => {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', directory]);
+      disk = directory;
+    });
+    afterEach(async () => {
+      for (const process of running.splice(0)) await process.stop();
+      execFileSync('umount', ['--lazy', disk]); // also when a test failed and left files open
+    });
+
+    /** Larger than what is left of the last block. */
+    const large = 'x'.repeat(10_000);
+    const ballast = () => join(directory, 'ballast');
+    const fillDisk = () => {
+      const fd = openSync(ballast(), 'w');
+      try {
+        for (;;) writeSync(fd, Buffer.alloc(4096));
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'ENOSPC' });
+      } finally {
+        closeSync(fd);
+      }
     };
-    await expect(process.open()).rejects.toThrow('ENOSPC');
-    process.spool.close(held, closing(), undefined, undefined);
-    expect((await held.closed)?.message).toContain('ENOSPC');
-    delete (process.spool as any).writer.write;
-    const after = await process.complete();
-    ship(process);
-    await stored(2); // the closing that was not written went on from memory
-    expect((await rows()).map((row) => row.id)).toEqual([held.meta.id, after]);
+
+    it.each([
+      ['ships what it has in memory', false, 'ok'],
+      ['ships after a restart what was written', true, 'interrupted'],
+    ])(
+      'refuses, says so to both records, goes on when there is room, and %s',
+      async (_, restarts, status) => {
+        const process = begin();
+        const held = await process.open();
+        fillDisk();
+        await expect(process.open({ metadata: large })).rejects.toMatchObject({ code: 'ENOSPC' });
+        process.spool.close(held, closing(), undefined, Buffer.from(large));
+        expect(await held.closed).toMatchObject({ code: 'ENOSPC' });
+        await rm(ballast());
+        const after = await process.complete({}, {}, Buffer.from(large));
+        if (restarts) process.die();
+        ship(restarts ? begin() : process);
+        await stored(2);
+        expect((await rows()).map((row) => [row.id, row.status, row.response?.length])).toEqual([
+          [held.meta.id, status, status === 'ok' ? large.length : undefined],
+          [after, 'ok', large.length],
+        ]);
+        expect(logged.filter((line) => /damaged|did not finish/.test(line.msg))).toEqual([]);
+      },
+    );
+
+    it('answers without a row and counts it when the policy is drop', async () => {
+      const process = begin({ whenFull: 'drop' });
+      const before = await process.complete();
+      fillDisk();
+      await process.complete({ metadata: large });
+      await process.complete({ metadata: large });
+      expect((await process.metrics.dropped.get()).values[0]!.value).toBe(2);
+      await rm(ballast());
+      const after = await process.complete({ metadata: JSON.stringify(large) });
+      ship(process);
+      await stored(2);
+      expect((await rows()).map((row) => row.id)).toEqual([before, after]);
+    });
   });
 
   it.each(['always', 'interval'] as const)('works with fsync %s', async (fsync) => {
@@ -380,3 +580,16 @@ describe('the spool', () => {
     expect((await rows()).map((row) => row.started_at.toISOString())).toContain('2020-02-29T23:59:59.999Z');
   });
 });
+
+function canMount(): boolean {
+  const directory = mkdtempSync(join(tmpdir(), 'catena-mount-'));
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', directory], { stdio: 'ignore' });
+    execFileSync('umount', [directory]);
+    return true;
+  } catch {
+    return false; // not Linux, or not root; test/crash.spec.ts limits the size of a file instead
+  } finally {
+    rmdirSync(directory);
+  }
+}

@@ -109,6 +109,37 @@ describe.skipIf(process.platform !== 'linux')('npm start', { timeout: 90_000 }, 
     await new Promise((resolve) => server.close(resolve));
   });
 
+  it('refuses one port for both registry and gateway, and leaves nothing running', async () => {
+    const { port } = await new Promise<{ port: number }>((resolve) => {
+      const server = createServer().listen(0, '127.0.0.1', () => {
+        const address = server.address() as { port: number };
+        server.close(() => resolve(address));
+      });
+    });
+    const other = join(directory, 'one-port');
+    const launcher = launch({
+      CATENA_DATA_DIR: other,
+      CATENA_REGISTRY_PORT: String(port),
+      CATENA_GATEWAY_PORT: String(port),
+    });
+    expect(await launcher.ended).toBe(1);
+    expect(launcher.output).toContain(`CATENA_REGISTRY_PORT and CATENA_GATEWAY_PORT are both ${port}`);
+    expect(processesNaming(other)).toEqual([]);
+  });
+
+  it('says which setting is wrong when the database it is given cannot be reached', async () => {
+    const other = join(directory, 'no-database');
+    const launcher = launch({
+      CATENA_DATA_DIR: other,
+      DATABASE_URL: 'postgres://someone:secret-word@127.0.0.1:1/none',
+    });
+    expect(await launcher.ended).toBe(1);
+    expect(launcher.output).toContain('DATABASE_URL');
+    expect(launcher.output).not.toContain('secret-word');
+    expect(launcher.output).not.toContain('triggerUncaughtException');
+    expect(processesNaming(other)).toEqual([]);
+  });
+
   it('uses the database and the object store it is given, and starts none', async () => {
     const database = await createTestDatabase();
     const other = join(directory, 'external');

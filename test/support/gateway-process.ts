@@ -8,6 +8,8 @@ const MAIN = join(import.meta.dirname, '../../dist/apps/gateway/src/main.js');
 /** The built gateway as a process of its own, to be killed. */
 export class GatewayProcess {
   readonly log: any[] = [];
+  /** What it wrote to standard error. */
+  complaints = '';
 
   private constructor(
     private readonly child: ChildProcess,
@@ -20,9 +22,12 @@ export class GatewayProcess {
     databaseUrl: string,
     dataDir: string,
     settings: Record<string, string> = {},
+    { maxFileBlocks }: { readonly maxFileBlocks?: number } = {},
   ): Promise<GatewayProcess> {
-    const child = spawn(process.execPath, [MAIN], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+    // A limit on the size of every file it writes, in blocks of 512 or 1024 bytes: the shells differ.
+    const limit = maxFileBlocks === undefined ? '' : `ulimit -f ${maxFileBlocks}; `;
+    const child = spawn('/bin/sh', ['-c', `${limit}exec "$0" "$@"`, process.execPath, MAIN], {
+      stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         PATH: process.env['PATH'],
         DATABASE_URL: databaseUrl,
@@ -32,8 +37,9 @@ export class GatewayProcess {
         ...settings,
       },
     });
-    const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+    const exited = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
     const gateway = new GatewayProcess(child, exited);
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (gateway.complaints += text));
     await new Promise<void>((resolve, reject) => {
       createInterface({ input: child.stdout }).on('line', (line) => {
         const entry = JSON.parse(line);
@@ -44,7 +50,9 @@ export class GatewayProcess {
         }
       });
       void exited.then((code) =>
-        reject(new Error(`The gateway exited with ${code}: ${JSON.stringify(gateway.log)}`)),
+        reject(
+          new Error(`The gateway exited with ${code}: ${gateway.complaints}${JSON.stringify(gateway.log)}`),
+        ),
       );
     });
     while ((await fetch(`${gateway.url}/readyz`)).status !== 200);

@@ -1,10 +1,16 @@
 import { readSettings } from '#libs/platform/config/settings.js';
+import { DirectoryLockedError } from '#libs/platform/lock/directory-lock.js';
 import { createLogger } from '#libs/platform/log/logger.js';
 import { createGateway } from './gateway.js';
 
 const settings = readSettings(process.env, ['DATABASE_URL', 'CATENA_ENCRYPTION_KEYS']);
 const logger = createLogger('gateway', settings.CATENA_LOG_LEVEL);
-const gateway = await createGateway(settings, logger);
+const gateway = await createGateway(settings, logger).catch((error: unknown) => {
+  const reason = whyItCannotStart(error);
+  if (reason === undefined) throw error;
+  logger.fatal(`the gateway cannot start: ${reason}`);
+  process.exit(1);
+});
 logger.info({ url: gateway.url }, 'gateway is listening');
 
 let stopping: Promise<void> | undefined;
@@ -25,3 +31,15 @@ process.once('SIGTERM', () => stop('SIGTERM'));
 process.once('SIGINT', () => stop('SIGINT'));
 // Started by the launcher: when it dies, however it dies, so do we.
 process.once('disconnect', () => stop('the launcher is gone'));
+
+/** What the operator can mend; undefined for anything else, whose stack is worth more. */
+function whyItCannotStart(error: unknown): string | undefined {
+  if (error instanceof DirectoryLockedError) return error.message;
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const address = `${settings.CATENA_HOST}, port ${settings.CATENA_GATEWAY_PORT}`;
+  if (code === 'EADDRINUSE')
+    return `another process listens on ${address}; set CATENA_GATEWAY_PORT to a free one.`;
+  if (code === 'EACCES' || code === 'EADDRNOTAVAIL')
+    return `${address} cannot be listened on (${code}); change CATENA_HOST or CATENA_GATEWAY_PORT.`;
+  return undefined;
+}

@@ -9,6 +9,7 @@ import { NestLogger } from '#libs/platform/log/nest-logger.js';
 import { AppModule } from './app.module.js';
 import { ErrorFilter } from './http/error.filter.js';
 import { isJsonBody, refuseOtherBodies } from './http/json-body.js';
+import { answerMalformed } from './http/malformed.js';
 import { refuseIllFormedBytes, refuseIllFormedText } from './http/well-formed.js';
 import { validationPipe } from './http/validation.pipe.js';
 import { mountOpenApi } from './openapi.js';
@@ -31,6 +32,7 @@ export async function createApp(settings: Settings, logger: Logger): Promise<Nes
   app.useGlobalPipes(validationPipe());
   app.useGlobalFilters(new ErrorFilter(logger));
   mountOpenApi(app);
+  app.getHttpServer().on('clientError', answerMalformed);
   app.enableShutdownHooks();
   return app;
 }

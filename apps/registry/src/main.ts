@@ -11,7 +11,13 @@ const settings = readSettings(process.env, [
   'CATENA_ENCRYPTION_KEYS',
 ]);
 const logger = createLogger('registry', settings.CATENA_LOG_LEVEL);
-const ran = await migrate(settings.DATABASE_URL!);
+const ran = await migrate(settings.DATABASE_URL!).catch((error: unknown) => {
+  logger.fatal(
+    { err: error },
+    'the database that DATABASE_URL names cannot be reached or brought up to date',
+  );
+  process.exit(1);
+});
 if (ran.length > 0) logger.info({ ran }, 'schema migrated');
 const app = await createApp(settings, logger);
 await app.listen(settings.CATENA_REGISTRY_PORT, settings.CATENA_HOST);

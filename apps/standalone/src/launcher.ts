@@ -8,6 +8,7 @@ import { EMBEDDED_S3_CREDENTIALS } from './embedded-s3.js';
 import { loadEncryptionKeys } from './encryption-keys.js';
 import { assertFree, freePort } from './free-port.js';
 import { Service } from './service.js';
+import { shownUrl } from './shown-url.js';
 import type { StoresPlan, StoresReport } from './stores-plan.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -57,6 +58,10 @@ export class Launcher {
     const host = settings.CATENA_HOST;
     const registryPort = await this.claimPort(settings.CATENA_REGISTRY_PORT, 'CATENA_REGISTRY_PORT');
     const gatewayPort = await this.claimPort(settings.CATENA_GATEWAY_PORT, 'CATENA_GATEWAY_PORT');
+    if (registryPort === gatewayPort)
+      throw new Error(
+        `CATENA_REGISTRY_PORT and CATENA_GATEWAY_PORT are both ${registryPort}. Give each a port of its own.`,
+      );
     const stores = await this.startStores();
     const environment: Environment = {
       ...this.environment,
@@ -85,7 +90,7 @@ export class Launcher {
     return {
       registry,
       gateway,
-      database: withoutPassword(environment['DATABASE_URL']!),
+      database: shownUrl(environment['DATABASE_URL']!),
       s3: environment['S3_ENDPOINT']!,
       dataDirectory,
       environment,
@@ -182,8 +187,4 @@ function reachable(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   if (host === '::') return '[::1]';
   return host.includes(':') ? `[${host}]` : host;
-}
-
-function withoutPassword(url: string): string {
-  return url.replace(/(?<=\/\/[^:/@]*:)[^@]*(?=@)/u, '***');
 }

@@ -105,6 +105,44 @@ describe('content validation', () => {
     expect(servingProblem(chain as never)).toBeUndefined();
   });
 
+  it.each([{ $async: true }, { type: 'object', properties: { a: { $async: true } } }])(
+    'refuses %j: ajv would answer with a promise, which counts as valid and rejects where nobody listens',
+    (schema) => {
+      expect(() => compileOutputSchema(schema)).toThrow('async');
+      expect(problems('chain', { ...chain, output: { schema } })).toEqual([
+        { path: '/output/schema', message: expect.stringContaining('async') },
+      ]);
+    },
+  );
+
+  it('says which dialect to write when the output schema names another', () => {
+    const schema = { $schema: 'http://json-schema.org/draft-07/schema#', type: 'object' };
+    expect(problems('chain', { ...chain, output: { schema } })).toEqual([
+      { path: '/output/schema', message: expect.stringContaining('2020-12') },
+    ]);
+  });
+
+  it('takes a recursive output schema, and one that never ends satisfies nothing', () => {
+    const tree = compileOutputSchema({
+      type: 'object',
+      properties: { children: { type: 'array', items: { $ref: '#' } } },
+    });
+    expect([tree({ children: [{ children: [] }] }), tree({ children: [1] })]).toEqual([true, false]);
+    for (const endless of [{ $ref: '#' }, { $dynamicRef: '#' }])
+      expect(compileOutputSchema(endless)({}), JSON.stringify(endless)).toBe(false);
+  });
+
+  it.each(['model', 'messages', 'stream'])('refuses extraBody.%s, which the gateway sets itself', (field) => {
+    const generate = { ...chain.generate, extraBody: { [field]: 'x' } };
+    for (const [content, path] of [
+      [{ ...chain, generate }, '/generate'],
+      [{ ...chain, fallbacks: [chain.generate, generate] }, '/fallbacks/1'],
+    ] as const)
+      expect(problems('chain', content)).toEqual([
+        { path: `${path}/extraBody/${field}`, message: expect.stringContaining('remove it') },
+      ]);
+  });
+
   it('keeps schemas of different chains apart, even when they share an $id', () => {
     const text = compileOutputSchema({ $id: 'https://example.test/s', type: 'string' });
     const number = compileOutputSchema({ $id: 'https://example.test/s', type: 'number' });

@@ -4,6 +4,8 @@ import { DomainError } from '../errors/catalogue.js';
 import { CONTENT_SCHEMAS, type Kind } from './schemas.js';
 import type { ChainContent, Reference } from './types.js';
 
+const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
+
 const ajv = new Ajv2020({
   allErrors: true,
   discriminator: true,
@@ -39,7 +41,8 @@ function checkTemplate(content: PromptContent): void {
   try {
     compilePrompt(content);
   } catch (error) {
-    if (error instanceof TemplateError) refuse('prompt', [{ path: '', message: error.message }]);
+    if (error instanceof TemplateError)
+      refuse('prompt', [{ path: '', message: error.message.replace(/\.$/, '') }]);
     throw error;
   }
 }
@@ -53,8 +56,21 @@ function checkChain(content: ChainContent<Reference>): void {
     refuse('chain', [
       { path: '/steps', message: `two steps are named "${repeated.name}"; give each its own name` },
     ]);
+  [content.generate, ...(content.fallbacks ?? [])].forEach(({ extraBody = {} }, index) => {
+    const field = GATEWAY_FIELDS.find((name) => Object.hasOwn(extraBody, name));
+    if (field)
+      refuse('chain', [
+        {
+          path: `${index === 0 ? '/generate' : `/fallbacks/${index - 1}`}/extraBody/${field}`,
+          message: 'is set by the gateway itself; remove it',
+        },
+      ]);
+  });
   if (content.output) checkOutputSchema(content.output.schema);
 }
+
+/** Fields of the upstream body that never come from `extraBody`; taken there, they would be lost without a word. */
+const GATEWAY_FIELDS = ['model', 'messages', 'stream'] as const;
 
 function checkOutputSchema(schema: object): void {
   try {
@@ -73,9 +89,23 @@ function checkOutputSchema(schema: object): void {
  * Compiles an output contract's JSON Schema.
  * @throws Error when it is not a valid schema or refers outside itself.
  */
-export function compileOutputSchema(schema: object): ValidateFunction {
+export function compileOutputSchema(schema: object): (value: unknown) => boolean {
+  const { $schema = DIALECT } = schema as { $schema?: unknown };
+  if ($schema !== DIALECT)
+    throw new Error(`write it in draft 2020-12, and "$schema" as "${DIALECT}" or not at all`);
   // A compiler of its own per schema: `$id`s of different chains must not meet, and nothing is kept alive.
-  return new Ajv2020({ strict: false, validateFormats: false, addUsedSchema: false }).compile(schema);
+  const validate = new Ajv2020({ strict: false, validateFormats: false }).compile(schema);
+  // ajv's own word: its validators would answer with promises, which count as true and reject where nobody listens.
+  if ('$async' in validate) throw new Error('"$async" is not JSON Schema; remove it');
+  return (value) => {
+    try {
+      return validate(value);
+    } catch (error) {
+      // The stack ran out: the schema, or the value, refers to itself without end.
+      if (error instanceof RangeError) return false;
+      throw error;
+    }
+  };
 }
 
 /**

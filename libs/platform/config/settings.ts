@@ -103,7 +103,7 @@ export const SETTINGS = {
     enum: ['off', 'interval', 'always'],
     default: 'interval',
     description:
-      'When rows are forced to the disk: never, every 100 ms, or before every answer (survives power loss).',
+      'When rows are forced to the disk: never, every second, or before every answer (survives power loss).',
   },
   CATENA_QUEUE_MAX: {
     type: 'integer',

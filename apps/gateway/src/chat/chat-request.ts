@@ -28,7 +28,7 @@ const NONE: Fields = {};
  * Reads the body of `POST /v1/chat/completions`.
  * @throws GatewayError 400 for what is not JSON or has the wrong types, naming the field.
  */
-export function readChatRequest(body: Buffer, unitHeader: string | string[] | undefined): ChatRequest {
+export function readChatRequest(body: Buffer, unitHeader: string | undefined): ChatRequest {
   const { model, messages, stream, stream_options, metadata, ...passed } = parse(body);
   if (typeof model !== 'string' || model === '')
     throw badRequest(

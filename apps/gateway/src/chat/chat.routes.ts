@@ -18,6 +18,7 @@ import { SpoolService } from '../spool/spool.service.js';
 import { readChatRequest } from './chat-request.js';
 import { Exchange, type ExchangeServices } from './exchange.js';
 import { Inference } from './inference.js';
+import { unitHeaderOf } from './unit.js';
 
 /** `POST /v1/chat/completions`, OpenAI's protocol: `model` is the serving endpoint. */
 @Injectable()
@@ -69,7 +70,7 @@ export class ChatRoutes {
     requestId: string,
     startedMs: number,
   ): void {
-    const chat = readChatRequest(body, request.headers['x-catena-unit']);
+    const chat = readChatRequest(body, unitHeaderOf(request));
     const snapshot = this.store.current;
     const endpoint = snapshot.endpoints.get(chat.endpoint);
     if (!endpoint) throw unknownEndpoint(chat.endpoint, 'model');

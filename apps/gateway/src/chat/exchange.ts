@@ -45,6 +45,8 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
   /** The row is being closed, or is closed: whatever still arrives changes nothing. */
   private ended = false;
   private opened = false;
+  /** The deadline passed before the opening was in the spool. */
+  private expired = false;
   private clientGone = false;
 
   private stream: StreamedAnswer | undefined;
@@ -94,6 +96,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     }
     this.opened = true;
     if (this.clientGone) this.cancel();
+    else if (this.expired) this.onDeadline();
     else this.attempt();
   }
 
@@ -215,9 +218,14 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
   onClosed(error: Error | undefined): void {
     if (this.clientGone) return;
     const failure = error ? refusedBySpool(error) : this.failure;
-    if (this.committed || (this.stream && !failure)) this.answerer.endStream(failure, this.held);
-    else if (failure) this.answerer.sendError(failure);
-    else this.answerer.sendAnswer(this.answer!);
+    try {
+      if (this.committed || (this.stream && !failure)) this.answerer.endStream(failure, this.held);
+      else if (failure) this.answerer.sendError(failure);
+      else this.answerer.sendAnswer(this.answer!);
+    } catch (unexpected) {
+      this.response.destroy(); // No deadline watches any more: the caller would wait for ever.
+      throw unexpected;
+    }
   }
 
   private attempt(): void {
@@ -317,7 +325,12 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
   }
 
   private onDeadline(): void {
-    if (this.ended || !this.opened) return;
+    if (this.ended) return;
+    if (!this.opened) {
+      // There is nothing to close yet: onOpened sees that it is too late.
+      this.expired = true;
+      return;
+    }
     this.leaveQueue();
     this.fail(
       new UpstreamFailure(

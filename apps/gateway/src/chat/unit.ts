@@ -1,8 +1,25 @@
 import { isUtf8 } from 'node:buffer';
+import type { IncomingMessage } from 'node:http';
 import { unitProblem } from '#libs/core/assignment/assign.js';
 import { badRequest } from '../http/gateway-error.js';
 
 const NOT_ASCII = /[^\x20-\x7e]/;
+
+/**
+ * The header `x-catena-unit`, as received.
+ * @throws GatewayError 400 for two of them: Node joins them to one value, which would be a third unit.
+ */
+export function unitHeaderOf(request: IncomingMessage): string | undefined {
+  const value = request.headers['x-catena-unit'];
+  if (typeof value !== 'string') return undefined;
+  if (value.includes(', ') && request.headersDistinct['x-catena-unit']!.length > 1)
+    throw badRequest(
+      'ambiguous_unit',
+      'The header x-catena-unit was sent more than once; send one unit.',
+      'x-catena-unit',
+    );
+  return value;
+}
 
 /**
  * The unit of a request: header `x-catena-unit`, else `metadata.unit`, else `user`.
@@ -10,12 +27,8 @@ const NOT_ASCII = /[^\x20-\x7e]/;
  * @throws GatewayError 400 for one that cannot be a unit. It is never passed over for the next: a caller that
  * sends one counts on it.
  */
-export function unitOf(
-  header: string | string[] | undefined,
-  metadataUnit: unknown,
-  user: unknown,
-): string | undefined {
-  if (typeof header === 'string') return checked(decodeHeader(header), 'x-catena-unit');
+export function unitOf(header: string | undefined, metadataUnit: unknown, user: unknown): string | undefined {
+  if (header !== undefined) return checked(decodeHeader(header), 'x-catena-unit');
   if (metadataUnit !== undefined && metadataUnit !== null) return checked(metadataUnit, 'metadata.unit');
   if (user !== undefined && user !== null) return checked(user, 'user');
   return undefined;

@@ -1,7 +1,7 @@
 import type { Logger } from '#libs/platform/log/logger.js';
 import type { Position } from './record.js';
 import type { SegmentCatalog } from './segment-catalog.js';
-import { rowBytes, type ShippableRow } from './shippable-row.js';
+import { releaseRow, rowBytes, type ShippableRow } from './shippable-row.js';
 import { SpoolReader, type Unclosed } from './spool-reader.js';
 
 /**
@@ -43,10 +43,14 @@ export class Backlog {
    * @param at where its closing is in the spool; undefined where it could not be written.
    */
   push(row: ShippableRow, at: Position | undefined): void {
-    if (this.reader && at) return;
+    if (this.reader && at) {
+      releaseRow(row);
+      return;
+    }
     const bytes = rowBytes(row);
     if (at && this.waiting > 0 && this.bytes + bytes > this.memoryBytes) {
       this.reader = new SpoolReader(this.catalog, this.logger, at);
+      releaseRow(row);
       return;
     }
     this.rows.push(row);

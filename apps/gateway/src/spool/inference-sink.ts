@@ -1,7 +1,8 @@
 import pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { finished } from 'node:stream/promises';
-import { COPY_COLUMNS, encodeRows } from './copy-rows.js';
+import { COPY_COLUMNS, COPY_HEADER, COPY_TRAILER } from './copy-format.js';
+import type { Slab } from './row-encoder.js';
 import type { ShippableRow } from './shippable-row.js';
 
 /** A row that can never be stored, and why. */
@@ -10,7 +11,7 @@ export interface RefusedRow {
   readonly error: Error;
 }
 
-const COLUMNS = COPY_COLUMNS.join(', ');
+const COLUMNS = COPY_COLUMNS.map(([name]) => name).join(', ');
 /** Longest a batch may take; then the connection is given up, for a peer that vanished answers nothing at all. */
 const BATCH_TIMEOUT_MS = 30_000;
 
@@ -48,7 +49,11 @@ export class InferenceSink {
       );
     }, BATCH_TIMEOUT_MS);
     try {
-      return await this.storeOrDivide(client, rows);
+      const refused = rows.flatMap((row) =>
+        'error' in row.encoded ? [{ row, error: row.encoded.error }] : [],
+      );
+      const fit = refused.length === 0 ? rows : rows.filter((row) => 'slab' in row.encoded);
+      return fit.length === 0 ? refused : [...refused, ...(await this.storeOrDivide(client, fit))];
     } catch (error) {
       failure = error as Error;
       throw error;
@@ -77,7 +82,7 @@ export class InferenceSink {
   }
 
   private async storeAll(client: pg.PoolClient, rows: readonly ShippableRow[]): Promise<void> {
-    const encoded = encodeRows(rows);
+    const encoded = blocksOf(rows);
     await this.ensurePartitions(client, rows);
     try {
       await copy(client, `COPY inference (${COLUMNS}) FROM STDIN (FORMAT binary)`, encoded);
@@ -94,7 +99,7 @@ export class InferenceSink {
     }
   }
 
-  private async storeMissing(client: pg.PoolClient, encoded: Buffer): Promise<void> {
+  private async storeMissing(client: pg.PoolClient, encoded: readonly Buffer[]): Promise<void> {
     await client.query('BEGIN');
     try {
       await client.query(
@@ -112,8 +117,7 @@ export class InferenceSink {
   }
 
   private async ensurePartitions(client: pg.PoolClient, rows: readonly ShippableRow[]): Promise<void> {
-    for (const { opening } of rows) {
-      const day = opening.startedAt.slice(0, 10);
+    for (const { day } of rows) {
       if (this.days.has(day)) continue;
       await client.query('SELECT catena_ensure_inference_partition($1)', [day]);
       this.days.add(day);
@@ -121,9 +125,29 @@ export class InferenceSink {
   }
 }
 
-async function copy(client: pg.PoolClient, sql: string, encoded: Buffer): Promise<void> {
+/** The rows with what COPY wants around them; rows that lie side by side in memory are one block. */
+function blocksOf(rows: readonly ShippableRow[]): Buffer[] {
+  const blocks: Buffer[] = [COPY_HEADER];
+  let slab: Slab | undefined;
+  let start = 0;
+  let end = 0;
+  for (const { encoded } of rows) {
+    if (!('slab' in encoded)) continue;
+    if (encoded.slab !== slab || encoded.start !== end) {
+      if (slab) blocks.push(slab.bytes.subarray(start, end));
+      ({ slab, start } = encoded);
+    }
+    end = encoded.end;
+  }
+  if (slab) blocks.push(slab.bytes.subarray(start, end));
+  blocks.push(COPY_TRAILER);
+  return blocks;
+}
+
+async function copy(client: pg.PoolClient, sql: string, blocks: readonly Buffer[]): Promise<void> {
   const stream = client.query(copyFrom(sql));
-  stream.end(encoded);
+  for (const block of blocks) stream.write(block);
+  stream.end();
   await finished(stream);
 }
 
@@ -133,9 +157,9 @@ function codeOf(error: unknown): string | undefined {
 }
 
 /**
- * Whether the rows themselves are refused: SQLSTATE class 22 (data exception) or 23 (constraint), or a number that
- * does not fit its column. Anything else (connection, shutdown, disk full, missing table) passes with time.
+ * Whether the rows themselves are refused: SQLSTATE class 22 (data exception) or 23 (constraint). Anything else
+ * (connection, shutdown, disk full, missing table) passes with time.
  */
 function isAboutData(error: unknown): boolean {
-  return error instanceof RangeError || /^2[23]\w{3}$/.test(codeOf(error) ?? '');
+  return /^2[23]\w{3}$/.test(codeOf(error) ?? '');
 }

@@ -34,6 +34,9 @@ export interface ClosingRecord {
  * being written when the process died from one that was finished.
  */
 const HEADER_BYTES = 17;
+/** With its first byte of meta: what `mayBeginRecord` looks at. */
+export const RECORD_HEAD_BYTES = HEADER_BYTES + 1;
+const BRACE = 0x7b;
 const OPENING = 1;
 const CLOSING = 2;
 const ABSENT = 0xffff_ffff;
@@ -83,6 +86,16 @@ export function recordLength(from: Buffer, offset: number): number | undefined {
     from.readUInt32LE(offset + 5) +
     (request === ABSENT ? 0 : request) +
     (response === ABSENT ? 0 : response)
+  );
+}
+
+/** Whether the head at `offset`, RECORD_HEAD_BYTES long, is one that `writeRecord` can have written. */
+export function mayBeginRecord(from: Buffer, offset: number): boolean {
+  const kind = from[offset + 4];
+  if (from[offset + HEADER_BYTES] !== BRACE || from.readUInt32LE(offset + 5) < 2) return false;
+  if (kind === CLOSING) return true;
+  return (
+    kind === OPENING && from.readUInt32LE(offset + 9) !== ABSENT && from.readUInt32LE(offset + 13) === ABSENT
   );
 }
 

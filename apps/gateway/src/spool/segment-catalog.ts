@@ -1,7 +1,15 @@
-import { readdirSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Logger } from '#libs/platform/log/logger.js';
 
-const FILE = /^(\d{12})\.seg$/;
+const FILE = /^(\d{12})\.seg(\.damaged)?$/;
+const DAMAGED = '.damaged';
+
+/** A file that was found damaged, after everything intact in it was stored. */
+export interface SetAside {
+  readonly path: string;
+  readonly size: number;
+}
 
 /** One file of the spool. */
 export interface Segment {
@@ -13,6 +21,8 @@ export interface Segment {
   live: number;
   /** Written by an earlier process and not read to its end yet: `live` is not known. */
   unread: boolean;
+  /** Something in it cannot be read: the file is set aside instead of deleted. */
+  damaged: boolean;
   /** Written by an earlier process. */
   readonly inherited: boolean;
 }
@@ -24,24 +34,53 @@ export class SegmentCatalog {
   private last = 0;
   private writing: Segment | undefined;
 
-  constructor(private readonly directory: string) {
-    const numbers = readdirSync(directory)
-      .map((name) => FILE.exec(name)?.[1])
-      .filter((digits) => digits !== undefined)
-      .map(Number)
-      .sort((a, b) => a - b);
-    for (const number of numbers) {
-      const path = this.path(number);
+  /** Gone from the spool, and from its size; a closing of a later segment may still point into one. */
+  private readonly aside = new Map<number, SetAside>();
+  private damages = 0;
+
+  constructor(
+    private readonly directory: string,
+    private readonly logger: Logger,
+  ) {
+    const names = readdirSync(directory).filter((name) => FILE.test(name));
+    for (const name of names.sort()) {
+      const number = Number(name.slice(0, 12));
+      const path = join(directory, name);
       const size = statSync(path).size;
-      this.segments.set(number, { number, path, size, live: 0, unread: true, inherited: true });
-      this.total += size;
       this.last = number;
+      if (name.endsWith(DAMAGED)) {
+        this.aside.set(number, { path, size });
+        continue;
+      }
+      this.segments.set(number, {
+        number,
+        path,
+        size,
+        live: 0,
+        unread: true,
+        damaged: false,
+        inherited: true,
+      });
+      this.total += size;
     }
   }
 
   /** Bytes of all segments. */
   get bytes(): number {
     return this.total;
+  }
+
+  /**
+   * Bytes that hold something not in PostgreSQL yet. Without the active segment once all in it is: it cannot be
+   * deleted, and a spool that it alone fills would take nothing more, for ever.
+   */
+  get heldBytes(): number {
+    return this.writing?.live === 0 ? this.total - this.writing.size : this.total;
+  }
+
+  /** How often this process found bytes that it could not read. */
+  get damageCount(): number {
+    return this.damages;
   }
 
   get count(): number {
@@ -55,6 +94,10 @@ export class SegmentCatalog {
 
   find(number: number): Segment | undefined {
     return this.segments.get(number);
+  }
+
+  findSetAside(number: number): SetAside | undefined {
+    return this.aside.get(number);
   }
 
   /** The oldest segment whose number is greater. */
@@ -72,6 +115,7 @@ export class SegmentCatalog {
       size: 0,
       live: 0,
       unread: false,
+      damaged: false,
       inherited: false,
     };
     this.segments.set(number, segment);
@@ -93,11 +137,37 @@ export class SegmentCatalog {
     this.deleteIfDone(segment);
   }
 
+  /** Notes that something in the segment cannot be used. The log is told once a segment. */
+  damage(segment: Segment, offset: number): void {
+    this.damages++;
+    if (segment.damaged) return;
+    segment.damaged = true;
+    this.logger.error(
+      { segment: segment.path, offset, kept: segment.path + DAMAGED },
+      'a spool segment is damaged; what is intact in it is stored, and the file is kept',
+    );
+  }
+
   deleteIfDone(segment: Segment): void {
     if (segment.live > 0 || segment.unread || segment === this.writing) return;
     if (!this.segments.delete(segment.number)) return;
     this.total -= segment.size;
-    rmSync(segment.path, { force: true });
+    try {
+      if (segment.damaged) this.setAside(segment);
+      else rmSync(segment.path, { force: true });
+    } catch (error) {
+      // Its rows are stored. Thrown, it would make the caller store and settle them again.
+      this.logger.error(
+        { err: error, segment: segment.path },
+        'a spool segment could not be removed; it is read again at the next start',
+      );
+    }
+  }
+
+  private setAside(segment: Segment): void {
+    const path = segment.path + DAMAGED;
+    renameSync(segment.path, path);
+    this.aside.set(segment.number, { path, size: segment.size });
   }
 
   private path(number: number): string {

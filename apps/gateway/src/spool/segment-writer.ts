@@ -21,12 +21,15 @@ export interface PendingRecord {
 }
 
 const SCRATCH_BYTES = 1024 * 1024;
-const FSYNC_INTERVAL_MS = 100;
+/** As Redis' `appendfsync everysec`. */
+const FSYNC_INTERVAL_MS = 1000;
+/** One that throws must take neither the other records of its turn with it nor the process. */
+const LISTENER_FAILED = 'a request failed when its record was written';
 
 /**
  * Appends records to the active segment. Everything that arrives in one turn of the event loop goes out in one
- * write. The write is synchronous: into the page cache it costs 5 µs of CPU, a trip through the thread pool 34
- * (docs/benchmarks.md); a record written is one that survives the death of this process.
+ * write. The write is synchronous, because a trip through the thread pool costs six times as much (docs/benchmarks.md);
+ * a record written is one that survives the death of this process.
  */
 export class SegmentWriter {
   private fd: number | undefined;
@@ -45,7 +48,7 @@ export class SegmentWriter {
     private readonly catalog: SegmentCatalog,
     private readonly fsync: Fsync,
     private readonly segmentBytes: number,
-    private readonly onSyncError: (error: Error) => void,
+    private readonly onError: (error: Error, what: string) => void,
   ) {
     if (fsync !== 'interval') return;
     this.timer = setInterval(() => this.sync(() => undefined), FSYNC_INTERVAL_MS);
@@ -102,16 +105,42 @@ export class SegmentWriter {
       offset = segment.size;
       this.write(segment, full);
     } catch (error) {
-      for (const record of pending) record.failed(error as Error);
+      this.tellFailed(pending, error as Error);
       return;
     }
     if (this.fsync === 'always')
       this.sync((error) => {
-        if (error) for (const record of pending) record.failed(error);
-        else settle(pending, lengths, segment, offset);
+        if (error) this.tellFailed(pending, error);
+        else this.tellWritten(pending, lengths, segment, offset);
         this.flush();
       });
-    else settle(pending, lengths, segment, offset);
+    else this.tellWritten(pending, lengths, segment, offset);
+  }
+
+  private tellWritten(
+    pending: readonly PendingRecord[],
+    lengths: readonly number[],
+    segment: Segment,
+    start: number,
+  ): void {
+    let offset = start;
+    for (let i = 0; i < pending.length; i++) {
+      try {
+        pending[i]!.written(segment, { segment: segment.number, offset });
+      } catch (error) {
+        this.onError(error as Error, LISTENER_FAILED);
+      }
+      offset += lengths[i]!;
+    }
+  }
+
+  private tellFailed(pending: readonly PendingRecord[], cause: Error): void {
+    for (const record of pending)
+      try {
+        record.failed(cause);
+      } catch (error) {
+        this.onError(error as Error, LISTENER_FAILED);
+      }
   }
 
   private segment(): Segment {
@@ -167,22 +196,9 @@ export class SegmentWriter {
       this.syncing = false;
       // EBADF: the segment was full and closed meanwhile, after a sync of its own.
       const real = error && error.code !== 'EBADF' ? error : undefined;
-      if (real) this.onSyncError(real);
+      if (real) this.onError(real, 'the spool could not be forced to the disk');
       done(real);
     });
-  }
-}
-
-function settle(
-  pending: readonly PendingRecord[],
-  lengths: readonly number[],
-  segment: Segment,
-  start: number,
-): void {
-  let offset = start;
-  for (let i = 0; i < pending.length; i++) {
-    pending[i]!.written(segment, { segment: segment.number, offset });
-    offset += lengths[i]!;
   }
 }
 

@@ -1,11 +1,12 @@
 import { appendFile } from 'node:fs/promises';
 import type { Logger } from '#libs/platform/log/logger.js';
 import type { InferenceSink, RefusedRow } from './inference-sink.js';
+import { decodeRow } from './row-decoder.js';
 import type { ShippableRow } from './shippable-row.js';
 import type { Spool } from './spool.js';
 import type { SpoolMetrics } from './spool.metrics.js';
 
-const BATCH_ROWS = 500;
+const BATCH_ROWS = 2000;
 const BATCH_BYTES = 8 * 1024 * 1024;
 /** Longest a row waits for others before it is sent. */
 const BATCH_DELAY_MS = 200;
@@ -110,20 +111,16 @@ export class Shipper {
   }
 
   private async quarantine(refused: readonly RefusedRow[]): Promise<void> {
-    const lines = refused.map(({ row, error }) =>
-      JSON.stringify({
-        error: error.message,
-        ...row.opening,
-        ...row.closing,
-        request: row.request.toString('utf8'),
-        response: row.response?.toString('utf8') ?? null,
-      }),
-    );
+    const entries = refused.map(({ row: { encoded }, error }) => ({
+      error,
+      fields: 'fields' in encoded ? encoded.fields : decodeRow(encoded),
+    }));
+    const lines = entries.map(({ error, fields }) => JSON.stringify({ error: error.message, ...fields }));
     await appendFile(this.quarantineFile, `${lines.join('\n')}\n`, { mode: 0o600 });
     this.metrics.quarantined.inc(refused.length);
-    for (const { row, error } of refused)
+    for (const { error, fields } of entries)
       this.logger.error(
-        { id: row.opening.id, err: error, file: this.quarantineFile },
+        { id: fields['id'], err: error, file: this.quarantineFile },
         'PostgreSQL refuses an inference row; it is in the quarantine file',
       );
   }

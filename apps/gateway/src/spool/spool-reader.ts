@@ -2,7 +2,7 @@ import type { Logger } from '#libs/platform/log/logger.js';
 import { readAt, SegmentReader } from './segment-reader.js';
 import type { ClosingRecord, OpeningMeta, OpeningRecord, Position } from './record.js';
 import type { Segment, SegmentCatalog } from './segment-catalog.js';
-import type { ShippableRow } from './shippable-row.js';
+import { shippableRow, type ShippableRow } from './shippable-row.js';
 
 /** An inference that an earlier process opened and never closed. */
 export interface Unclosed {
@@ -79,8 +79,12 @@ export class SpoolReader {
       if (!old) continue;
       this.forget(id);
       const segment = this.catalog.find(position.segment)!;
-      const body = request ?? (await this.readOpening(segment, position))?.request;
+      const body = request ?? (await readOpening(segment, position.offset, id))?.request;
       if (body) unclosed.push({ meta, request: body, segment, position });
+      else {
+        this.catalog.damage(segment, position.offset);
+        this.catalog.settle(segment);
+      }
     }
     return unclosed;
   }
@@ -95,19 +99,26 @@ export class SpoolReader {
     const position = { segment: segment.number, offset: this.offset };
     const record = await this.reader.next(end);
     if (!record) {
-      // The usual end of a process that was killed; anywhere else the disk has failed.
-      this.logger.warn(
-        { segment: segment.path, offset: this.offset, bytes: end - this.offset },
-        'spool segment ends in an incomplete record; what follows it is skipped',
-      );
-      await this.close();
-      this.offset = end;
+      await this.skipGap(this.reader, segment, end);
       return undefined;
     }
     this.offset = this.reader.offset;
-    if (record.kind === 'closing') return this.complete(segment, record);
+    if (record.kind === 'closing') return this.complete(segment, position, record);
     this.carry(segment, position, record);
     return undefined;
+  }
+
+  private async skipGap(reader: SegmentReader, segment: Segment, end: number): Promise<void> {
+    const { offset } = this;
+    const gap = await reader.skipGap(end);
+    // Of a segment of this process, what ends before `end` was written as a whole.
+    if (gap.kind === 'torn' && segment.inherited)
+      this.logger.warn(
+        { segment: segment.path, offset, bytes: gap.bytes },
+        'a spool segment ends in a record that an earlier process did not finish; it is skipped',
+      );
+    else this.catalog.damage(segment, offset);
+    this.offset = reader.offset;
   }
 
   private async leave(segment: Segment): Promise<void> {
@@ -128,33 +139,33 @@ export class SpoolReader {
     });
   }
 
-  private async complete(closedIn: Segment, closing: ClosingRecord): Promise<ShippableRow | undefined> {
+  private async complete(
+    closedIn: Segment,
+    position: Position,
+    closing: ClosingRecord,
+  ): Promise<ShippableRow | undefined> {
     const openedIn = this.catalog.find(closing.opening.segment);
-    // A segment goes only when all in it is shipped: this inference is in PostgreSQL already.
-    if (!openedIn) return undefined;
+    const source = openedIn ?? this.catalog.findSetAside(closing.opening.segment);
+    // A segment is deleted only when all in it is shipped: this inference is in PostgreSQL already.
+    if (!source) return undefined;
     const carried = this.carried.get(closing.id);
     this.forget(closing.id);
-    const opening = carried?.request ? carried : await this.readOpening(openedIn, closing.opening);
-    if (!opening) return undefined;
+    const opening = carried?.request
+      ? carried
+      : await readOpening(source, closing.opening.offset, closing.id);
+    if (!opening) {
+      this.catalog.damage(closedIn, position.offset);
+      return undefined;
+    }
     if (closedIn.unread) closedIn.live++;
-    return {
-      opening: opening.meta,
-      closing: closing.meta,
-      request: closing.request ?? opening.request!,
-      response: closing.response,
+    return shippableRow(
+      opening.meta,
+      closing.meta,
+      closing.request ?? opening.request!,
+      closing.response,
       openedIn,
       closedIn,
-    };
-  }
-
-  private async readOpening(segment: Segment, position: Position): Promise<OpeningRecord | undefined> {
-    const record = await readAt(segment.path, position, segment.size);
-    if (record?.kind === 'opening') return record;
-    this.logger.error(
-      { segment: segment.path, offset: position.offset },
-      'an inference could not be read back from the spool; the segment is kept',
     );
-    return undefined;
   }
 
   private forget(id: string): void {
@@ -163,4 +174,14 @@ export class SpoolReader {
     this.carriedBytes -= carried.request?.length ?? 0;
     this.carried.delete(id);
   }
+}
+
+/** @returns undefined where it is not, or no longer, the opening of that inference. */
+async function readOpening(
+  file: { readonly path: string; readonly size: number },
+  offset: number,
+  id: string,
+): Promise<OpeningRecord | undefined> {
+  const record = await readAt(file.path, offset, file.size);
+  return record?.kind === 'opening' && record.meta.id === id ? record : undefined;
 }

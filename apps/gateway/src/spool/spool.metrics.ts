@@ -4,34 +4,39 @@ import type { SegmentCatalog } from './segment-catalog.js';
 
 /** What happens to inference rows, as Prometheus metrics. */
 export class SpoolMetrics {
-  /** Label children, looked up once. */
-  readonly inferences: Readonly<Record<InferenceStatus, { inc(): void }>>;
+  /** Counted by the request path: plain numbers, which the registry reads when it is asked. */
+  readonly ended: Record<InferenceStatus, number> = { ok: 0, error: 0, cancelled: 0, interrupted: 0 };
+  pendingRows = 0;
   readonly pending: Gauge;
   readonly bytes: Gauge;
   readonly shipped: Counter;
   readonly dropped: Counter;
   readonly quarantined: Counter;
+  readonly damaged: Counter;
   readonly batchFailures: Counter;
   private catalog: SegmentCatalog | undefined;
 
   constructor(registry: Registry) {
     const registers = [registry];
-    const inferences = new Counter({
+    const { ended } = this;
+    new Counter({
       name: 'catena_inferences_total',
       help: 'Admitted requests that have ended, by status',
       labelNames: ['status'],
       registers,
+      collect() {
+        this.reset();
+        for (const [status, count] of Object.entries(ended)) this.inc({ status }, count);
+      },
     });
-    this.inferences = {
-      ok: inferences.labels('ok'),
-      error: inferences.labels('error'),
-      cancelled: inferences.labels('cancelled'),
-      interrupted: inferences.labels('interrupted'),
-    };
+    const readPending = () => this.pendingRows;
     this.pending = new Gauge({
       name: 'catena_spool_pending_rows',
       help: 'Closed inferences of this process that are not in PostgreSQL yet',
       registers,
+      collect() {
+        this.set(readPending());
+      },
     });
     const read = () => this.catalog?.bytes ?? 0;
     this.bytes = new Gauge({
@@ -56,6 +61,16 @@ export class SpoolMetrics {
       name: 'catena_rows_quarantined_total',
       help: 'Inference rows PostgreSQL refused; they are in quarantine.jsonl of the spool',
       registers,
+    });
+    const readDamage = () => this.catalog?.damageCount ?? 0;
+    this.damaged = new Counter({
+      name: 'catena_spool_damaged_records_total',
+      help: 'Places in the spool that could not be read back; their files are kept as *.seg.damaged',
+      registers,
+      collect() {
+        this.reset();
+        this.inc(readDamage());
+      },
     });
     this.batchFailures = new Counter({
       name: 'catena_ship_failures_total',

@@ -1,10 +1,10 @@
+import { DirectoryLock } from '#libs/platform/lock/directory-lock.js';
 import type { Logger } from '#libs/platform/log/logger.js';
 import { Backlog } from './backlog.js';
-import { DirectoryLock } from './directory-lock.js';
 import { closingText, openingText, type ClosingMeta, type OpeningMeta, type Position } from './record.js';
 import { SegmentCatalog, type Segment } from './segment-catalog.js';
 import { SegmentWriter, type Fsync, type PendingRecord } from './segment-writer.js';
-import type { ShippableRow } from './shippable-row.js';
+import { releaseRow, shippableRow, type ShippableRow } from './shippable-row.js';
 import type { SpoolMetrics } from './spool.metrics.js';
 import type { Unclosed } from './spool-reader.js';
 
@@ -28,7 +28,7 @@ export class SpoolFullError extends Error {
   override readonly name = 'SpoolFullError';
 }
 
-/** Who waits for a record. Called in a later turn of the event loop; must not throw. */
+/** Who waits for a record. Called after `open` or `close` has returned; what it throws is logged. */
 export interface SpoolListener {
   /** The opening is in the spool, or why it is not: the request must be refused then. */
   onOpened(error: Error | undefined): void;
@@ -98,13 +98,17 @@ export class Spool {
     private readonly metrics: SpoolMetrics,
     private readonly logger: Logger,
   ) {
-    this.lock = DirectoryLock.acquire(options.directory);
-    this.catalog = new SegmentCatalog(options.directory);
+    this.lock = DirectoryLock.acquire(
+      options.directory,
+      'lock',
+      `${options.directory} belongs to another running gateway; give each gateway a CATENA_DATA_DIR of its own.`,
+    );
+    this.catalog = new SegmentCatalog(options.directory, logger);
     this.writer = new SegmentWriter(
       this.catalog,
       options.fsync,
-      options.segmentBytes ?? SEGMENT_BYTES,
-      (error) => logger.error({ err: error }, 'the spool could not be forced to the disk'),
+      options.segmentBytes ?? Math.min(SEGMENT_BYTES, options.maxBytes / 8),
+      (error, what) => logger.error({ err: error }, what),
     );
     this.backlog = new Backlog(this.catalog, options.memoryBytes ?? MEMORY_BYTES, logger, (unclosed) =>
       this.interrupt(unclosed),
@@ -124,12 +128,12 @@ export class Spool {
    */
   open(meta: OpeningMeta, request: Buffer, listener: SpoolListener): SpooledInference {
     const inference = new SpooledInference(this, meta, request, listener);
-    if (this.catalog.bytes >= this.options.maxBytes) {
+    if (this.catalog.heldBytes >= this.options.maxBytes) {
       const full = new SpoolFullError('The spool has reached CATENA_SPOOL_MAX_BYTES.');
       if (this.options.whenFull === 'refuse') throw full;
       inference.dropped = true;
       this.logDrop(full);
-      queueMicrotask(() => listener.onOpened(undefined));
+      this.tellLater(() => listener.onOpened(undefined));
       return inference;
     }
     this.writer.append('opening', openingText(meta), request, undefined, inference);
@@ -147,10 +151,10 @@ export class Spool {
     request: Buffer | undefined,
     response: Buffer | undefined,
   ): void {
-    this.metrics.inferences[closing.status].inc();
+    this.metrics.ended[closing.status]++;
     if (inference.dropped) {
       this.metrics.dropped.inc();
-      queueMicrotask(() => inference.listener.onClosed(undefined));
+      this.tellLater(() => inference.listener.onClosed(undefined));
       return;
     }
     const pending = new PendingClosing(this, inference, closing, request ?? inference.request, response);
@@ -161,9 +165,10 @@ export class Spool {
   /** Rows are in PostgreSQL, or in quarantine. */
   settle(rows: readonly ShippableRow[]): void {
     for (const row of rows) {
+      releaseRow(row);
       this.catalog.settle(row.openedIn);
       this.catalog.settle(row.closedIn);
-      if (!row.closedIn?.inherited) this.metrics.pending.dec();
+      if (!row.closedIn?.inherited) this.metrics.pendingRows--;
     }
   }
 
@@ -185,7 +190,7 @@ export class Spool {
   }
 
   closingWritten(pending: PendingClosing, segment: Segment, position: Position): void {
-    this.metrics.pending.inc();
+    this.metrics.pendingRows++;
     this.backlog.push(rowOf(pending, segment), position);
     this.onRow();
   }
@@ -193,7 +198,7 @@ export class Spool {
   /** The row still goes to PostgreSQL from memory; only a crash right now would leave it `interrupted`. */
   closingFailed(pending: PendingClosing, error: Error): Error | undefined {
     this.logger.error({ err: error, id: pending.inference.meta.id }, 'a closing could not be spooled');
-    this.metrics.pending.inc();
+    this.metrics.pendingRows++;
     this.backlog.push(rowOf(pending, undefined), undefined);
     this.onRow();
     return this.options.whenFull === 'refuse' ? error : undefined;
@@ -208,6 +213,16 @@ export class Spool {
       inference.position = position;
       this.close(inference, INTERRUPTED, undefined, undefined);
     }
+  }
+
+  private tellLater(tell: () => void): void {
+    queueMicrotask(() => {
+      try {
+        tell();
+      } catch (error) {
+        this.logger.error({ err: error }, 'a request without a row failed');
+      }
+    });
   }
 
   private logDrop(error: Error): void {
@@ -236,13 +251,9 @@ const INTERRUPTED: ClosingMeta = {
   ttftMs: null,
 };
 
-function rowOf(pending: PendingClosing, closedIn: Segment | undefined): ShippableRow {
-  return {
-    opening: pending.inference.meta,
-    closing: pending.closing,
-    request: pending.request,
-    response: pending.response,
-    openedIn: pending.inference.segment,
-    closedIn,
-  };
+function rowOf(
+  { inference, closing, request, response }: PendingClosing,
+  closedIn: Segment | undefined,
+): ShippableRow {
+  return shippableRow(inference.meta, closing, request, response, inference.segment, closedIn);
 }

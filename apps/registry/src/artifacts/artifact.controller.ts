@@ -21,7 +21,6 @@ import {
   ApiOkResponse,
   ApiOperation,
   ApiParam,
-  ApiProduces,
   ApiResponse,
   ApiTags,
 } from '@nestjs/swagger';
@@ -39,6 +38,10 @@ import { BegunUploadDto, CompleteUploadDto, PartUrlDto } from './upload.dto.js';
 import { UploadService } from './upload.service.js';
 
 type OwnerKind = OwnerReference['kind'];
+
+/** Only of the successes: `@ApiProduces` would say it of the errors, too. */
+const BYTES = { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } } as const;
+const EXAMPLE_ID = '019aab3c-5d10-7c43-9a55-0d3c8f1a2b4c';
 
 /** One controller per kind of owner: the routes are the same below `…/versions/{number}` and `…/runs/{runId}`. */
 function artifactController(kind: OwnerKind) {
@@ -68,15 +71,14 @@ function artifactController(kind: OwnerKind) {
       description:
         'Streamed through the registry. One `Range` of bytes is answered 206, `If-None-Match` with the ETag 304.',
     })
-    @ApiProduces('application/octet-stream')
     @ApiHeader({
       name: 'range',
       required: false,
       description: 'One range of bytes.',
       example: 'bytes=0-1023',
     })
-    @ApiOkResponse({ description: 'The bytes.', schema: { type: 'string', format: 'binary' } })
-    @ApiResponse({ status: 206, description: 'The range.', schema: { type: 'string', format: 'binary' } })
+    @ApiOkResponse({ description: 'The bytes.', content: BYTES })
+    @ApiResponse({ status: 206, description: 'The range.', content: BYTES })
     @ApiResponse({ status: 304, description: 'You have it already.' })
     @ApiErrors('VALIDATION_FAILED', 'NOT_FOUND', 'RANGE_NOT_SATISFIABLE', 'OBJECT_STORE_UNAVAILABLE')
     async download(
@@ -247,15 +249,23 @@ function OwnerPath(kind: OwnerKind): ClassDecorator {
   if (kind === 'run')
     return applyDecorators(
       Controller('api/v1/runs/:runId/artifacts'),
-      ApiParam({ name: 'runId', description: 'Id of the run.', schema: { type: 'string', format: 'uuid' } }),
+      ApiParam({
+        name: 'runId',
+        description: 'Id of the run.',
+        schema: { type: 'string', format: 'uuid', example: EXAMPLE_ID },
+      }),
     );
   return applyDecorators(
     Controller(`api/v1/${PLURAL[kind]}/:name/versions/:number/artifacts`),
-    ApiParam({ name: 'name', description: `Name of the ${kind}.`, schema: { type: 'string' } }),
+    ApiParam({
+      name: 'name',
+      description: `Name of the ${kind}.`,
+      schema: { type: 'string', example: 'support-reply' },
+    }),
     ApiParam({
       name: 'number',
       description: 'Number of the version.',
-      schema: { type: 'integer', minimum: 1 },
+      schema: { type: 'integer', minimum: 1, example: 1 },
     }),
   );
 }
@@ -264,7 +274,7 @@ function UploadIdParam(): MethodDecorator {
   return ApiParam({
     name: 'uploadId',
     description: 'Id of the upload.',
-    schema: { type: 'string', format: 'uuid' },
+    schema: { type: 'string', format: 'uuid', example: EXAMPLE_ID },
   });
 }
 

@@ -7,7 +7,7 @@ import { SplitDto, SplitSummaryDto } from './split.dto.js';
 export class EndpointQuery extends NamedQuery {
   @ApiPropertyOptional({
     description: 'Only endpoints whose split in force has an arm with a version of this chain.',
-    example: 'support',
+    example: 'support-reply',
   })
   @IsOptional()
   @IsString()
@@ -16,7 +16,12 @@ export class EndpointQuery extends NamedQuery {
 }
 
 export class UpdateEndpointDto {
-  @ApiPropertyOptional({ description: 'For people. `null`: none.', type: String, nullable: true })
+  @ApiPropertyOptional({
+    description: 'For people. `null`: none.',
+    type: String,
+    nullable: true,
+    example: 'Answers the tickets of the web shop.',
+  })
   @IsOptional()
   @IsString()
   @MaxLength(10_000)

@@ -21,12 +21,13 @@ import { IsReference } from './is-reference.js';
 
 export const MAX_OVERRIDES = 10_000;
 const MAX_REVISION = 2_147_483_647;
+const SEEN_REVISION = 'The revision in force as you have seen it, 0 for none. If it is another by now: 409.';
 
 export class PinnedChainDto {
-  @ApiProperty({ description: 'Name of the chain.', example: 'support' })
+  @ApiProperty({ description: 'Name of the chain.', example: 'support-reply' })
   name!: string;
 
-  @ApiProperty({ description: 'Number of the version.', example: 3 })
+  @ApiProperty({ description: 'Number of the version.', example: 1 })
   version!: number;
 
   @ApiProperty({ description: 'Digest of its content.', example: `sha256:${'5f'.repeat(32)}` })
@@ -45,7 +46,7 @@ export class ArmInput {
     description:
       'The chain version. An alias or number is pinned now; moving the alias later changes nothing.',
     oneOf: [{ type: 'string' }, { $ref: getSchemaPath(PinnedChainDto) }],
-    example: 'support@champion',
+    example: 'support-reply@champion',
   })
   @IsReference()
   chain!: Reference;
@@ -77,7 +78,7 @@ class ChangeDto {
     description: 'Why.',
     type: String,
     nullable: true,
-    example: 'v3 looks good at 10 %',
+    example: 'The new prompt, for one unit in ten.',
   })
   @IsOptional()
   @IsString()
@@ -85,15 +86,22 @@ class ChangeDto {
   reason?: string | null;
 
   @ApiPropertyOptional({
-    description: 'The revision in force as you have seen it, 0 for none. If it is another by now: 409.',
-    example: 1,
+    description: SEEN_REVISION,
+    example: 0,
   })
   @IsExpectedRevision()
   expectedRevision?: number;
 }
 
 export class PutSplitDto extends ChangeDto {
-  @ApiProperty({ description: 'Arms; their weights sum to exactly 10000.', type: [ArmInput] })
+  @ApiProperty({
+    description: 'Arms; their weights sum to exactly 10000.',
+    type: [ArmInput],
+    example: [
+      { name: 'control', chain: 'support-reply@1', weightBps: 9000 },
+      { name: 'candidate', chain: 'support-reply@champion', weightBps: 1000 },
+    ],
+  })
   @IsArray()
   @ArrayMinSize(1)
   @ArrayMaxSize(MAX_ARMS)
@@ -127,6 +135,9 @@ export class PutSplitDto extends ChangeDto {
 }
 
 export class RollbackDto extends ChangeDto {
+  @ApiPropertyOptional({ description: SEEN_REVISION, example: 1 })
+  declare expectedRevision?: number;
+
   @ApiProperty({ description: 'The revision to restore.', example: 1 })
   @IsInt()
   @Min(1)

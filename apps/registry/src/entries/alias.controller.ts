@@ -16,8 +16,8 @@ export function aliasController(kind: Kind): Type {
     ApiParam({
       name: 'alias',
       description: 'The alias. Never a bare number, so that name@3 is always a version.',
-      schema: { type: 'string', pattern: ALIAS_PATTERN },
-      example: 'champion',
+      // Beside a schema Nest drops an `example` of the parameter.
+      schema: { type: 'string', pattern: ALIAS_PATTERN, example: 'champion' },
     });
 
   @ApiTags(PLURAL[kind])

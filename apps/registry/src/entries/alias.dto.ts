@@ -9,13 +9,13 @@ const EXPECTED_REVISION =
   'Only change it when it is at this revision; 0 when it must not exist. Else 409 with both revisions.';
 
 export class MoveAliasDto {
-  @ApiProperty({ description: 'Number of the version to point at.', type: 'integer', minimum: 1, example: 3 })
+  @ApiProperty({ description: 'Number of the version to point at.', type: 'integer', minimum: 1, example: 1 })
   @IsInt()
   @Min(1)
   @Max(MAX_VERSION_NUMBER)
   version!: number;
 
-  @ApiPropertyOptional({ description: EXPECTED_REVISION, type: 'integer', minimum: 0, example: 4 })
+  @ApiPropertyOptional({ description: EXPECTED_REVISION, type: 'integer', minimum: 0, example: 0 })
   @IsExpectedRevision()
   expectedRevision?: number;
 

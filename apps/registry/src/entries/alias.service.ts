@@ -68,7 +68,7 @@ export class AliasService {
       if (!target)
         throw new DomainError(
           'REFERENCE_NOT_FOUND',
-          `/version: the ${kind} "${name}" has no version ${dto.version}; its latest is ${entry.latestVersion || 'not registered yet'}.`,
+          `/version: the ${kind} "${name}" has no version ${dto.version}; ${entry.latestVersion ? `its latest is ${entry.latestVersion}` : 'register one first'}.`,
           { path: '/version', version: dto.version },
         );
       if (target.archivedAt !== null)

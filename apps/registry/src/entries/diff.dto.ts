@@ -5,6 +5,9 @@ import { DIGEST_PATTERN, KINDS, type Kind } from '#libs/core/content/schemas.js'
 const NUMBER_OR_ALIAS = /^[A-Za-z0-9._-]{1,64}$/;
 const message = 'must be a version number or an alias, for instance 3 or champion';
 
+/** Without it Nest would say that it is an object. */
+const ANY_JSON = { anyOf: [{}] };
+
 export class DiffQuery {
   @ApiProperty({ description: 'Version to start from: its number or an alias.', example: '1' })
   @IsString()
@@ -39,17 +42,17 @@ export class WordDiffPartDto {
 export class ChangeDto {
   @ApiProperty({
     description: 'JSON Pointer (RFC 6901) of the value that differs.',
-    example: '/messages/0/content',
+    example: '/generate/parameters/temperature',
   })
   path!: string;
 
   @ApiProperty({ description: 'What happened to it.', enum: ['added', 'removed', 'changed'] })
   kind!: 'added' | 'removed' | 'changed';
 
-  @ApiPropertyOptional({ description: 'The value in `from`; absent when added.' })
+  @ApiPropertyOptional({ description: 'The value in `from`; absent when added.', ...ANY_JSON, example: 0 })
   before?: unknown;
 
-  @ApiPropertyOptional({ description: 'The value in `to`; absent when removed.' })
+  @ApiPropertyOptional({ description: 'The value in `to`; absent when removed.', ...ANY_JSON, example: 0.9 })
   after?: unknown;
 
   @ApiPropertyOptional({

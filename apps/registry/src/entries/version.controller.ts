@@ -28,8 +28,8 @@ export function versionController(kind: Kind): Type {
     ApiParam({
       name: 'number',
       description: 'Number of the version.',
-      schema: { type: 'integer', minimum: 1 },
-      example: 3,
+      // Beside a schema Nest drops an `example` of the parameter.
+      schema: { type: 'integer', minimum: 1, example: 1 },
     });
 
   @ApiTags(PLURAL[kind])

@@ -1,7 +1,14 @@
-import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import {
+  Catch,
+  HttpException,
+  NotFoundException,
+  type ArgumentsHost,
+  type ExceptionFilter,
+} from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { DomainError, ERROR_STATUS, type ErrorCode } from '#libs/core/errors/catalogue.js';
 import type { Logger } from '#libs/platform/log/logger.js';
+import { unrouted } from './unrouted.js';
 
 export interface ErrorBody {
   code: ErrorCode;
@@ -19,7 +26,11 @@ export class ErrorFilter implements ExceptionFilter {
     const http = host.switchToHttp();
     const response = http.getResponse<Response>();
     const requestId = String(response.getHeader('x-request-id') ?? '');
-    const error = toDomainError(thrown);
+    // Services throw DomainErrors, so a NotFoundException is Nest's own: no route took the request.
+    const error =
+      thrown instanceof NotFoundException
+        ? unrouted(http.getRequest<Request>(), response)
+        : toDomainError(thrown);
     const status = ERROR_STATUS[error.code];
     if (status >= 500) {
       const { method, path } = http.getRequest<Request>();
@@ -39,8 +50,6 @@ export class ErrorFilter implements ExceptionFilter {
 }
 
 const HTTP_CODES: Readonly<Record<number, ErrorCode>> = {
-  404: 'NOT_FOUND',
-  405: 'METHOD_NOT_ALLOWED',
   413: 'PAYLOAD_TOO_LARGE',
   415: 'UNSUPPORTED_MEDIA_TYPE',
 };
@@ -92,6 +101,12 @@ function fromParser(fields: Record<string, unknown>): DomainError | undefined {
     case 'request.size.invalid':
       return new DomainError('VALIDATION_FAILED', 'The body ended before its content-length.');
   }
+  // zlib's errors have no type. https://nodejs.org/api/zlib.html#constants
+  if (/^(Z_|ERR_BROTLI|BROTLI_|ERR__ERROR)/.test(String(fields['code'])))
+    return new DomainError(
+      'INVALID_JSON',
+      `The body is not what its header content-encoding says (${String(fields['message'])}); send it uncompressed.`,
+    );
   if (fields instanceof URIError)
     return new DomainError('VALIDATION_FAILED', 'The path is not valid percent-encoded UTF-8.');
   return undefined;

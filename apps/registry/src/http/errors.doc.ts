@@ -7,15 +7,21 @@ export class ErrorDto {
   @ApiProperty({
     description: 'What went wrong, for programs.',
     enum: Object.keys(ERROR_STATUS),
-    example: 'NOT_FOUND',
+    example: 'VALIDATION_FAILED',
   })
   code!: ErrorCode;
 
-  @ApiProperty({ description: 'What went wrong and how to mend it, for people.' })
+  @ApiProperty({
+    description: 'What went wrong and how to mend it, for people.',
+    example: 'The request is not valid: /name must have 1 to 128 characters.',
+  })
   message!: string;
 
   @ApiPropertyOptional({
     description: 'Particulars, by code: one entry per bad field, the two revisions of a conflict…',
+    // Without it Nest would say that it is an object.
+    oneOf: [{ type: 'object' }, { type: 'array', items: { type: 'object' } }],
+    example: [{ path: '/name', message: 'must have 1 to 128 characters' }],
   })
   details?: unknown;
 

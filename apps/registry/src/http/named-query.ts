@@ -5,7 +5,7 @@ import { PageQuery } from './page.js';
 
 /** Query of a list of named things, ordered by name. */
 export class NamedQuery extends PageQuery {
-  @ApiPropertyOptional({ description: 'Only names that start with this.', example: 'support' })
+  @ApiPropertyOptional({ description: 'Only names that start with this.' })
   @IsOptional()
   @IsString()
   @MaxLength(128)

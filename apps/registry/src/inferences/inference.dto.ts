@@ -26,13 +26,13 @@ export class InferenceQuery extends PageQuery {
   @MaxLength(128)
   arm?: string;
 
-  @ApiPropertyOptional({ description: 'Only of this chain.', example: 'support' })
+  @ApiPropertyOptional({ description: 'Only of this chain.', example: 'support-reply' })
   @IsOptional()
   @IsString()
   @MaxLength(128)
   chain?: string;
 
-  @ApiPropertyOptional({ description: 'Only of this version number; usually with `chain`.', example: 3 })
+  @ApiPropertyOptional({ description: 'Only of this version number; usually with `chain`.', example: 1 })
   @IsOptional()
   @Type(() => Number)
   @IsInt()
@@ -53,7 +53,7 @@ export class InferenceQuery extends PageQuery {
 
   @ApiPropertyOptional({
     description: 'Only those this model endpoint answered last.',
-    example: 'gpu-cluster',
+    example: 'gpu-pool',
   })
   @IsOptional()
   @IsString()
@@ -98,10 +98,10 @@ export class InferenceItemDto {
   @ApiProperty({ description: 'Arm of the split.', example: 'candidate' })
   arm!: string;
 
-  @ApiProperty({ description: 'Chain that ran.', example: 'support' })
+  @ApiProperty({ description: 'Chain that ran.', example: 'support-reply' })
   chain!: string;
 
-  @ApiProperty({ description: 'Version of the chain.', example: 3 })
+  @ApiProperty({ description: 'Version of the chain.', example: 1 })
   chainVersion!: number;
 
   @ApiProperty({ description: 'Digest of the chain version.', example: `sha256:${'5f'.repeat(32)}` })

@@ -8,7 +8,7 @@ import { CreateModelEndpointDto, ModelEndpointDto, UpdateModelEndpointDto } from
 import { ModelEndpointService } from './model-endpoint.service.js';
 
 const NameParam = (): MethodDecorator =>
-  ApiParam({ name: 'name', description: 'Name of the model endpoint.', example: 'gpu-cluster' });
+  ApiParam({ name: 'name', description: 'Name of the model endpoint.', example: 'gpu-pool' });
 
 @ApiTags('model endpoints')
 @Controller('api/v1/model-endpoints')

@@ -67,12 +67,17 @@ export class TokenPricesDto {
 export class CreateModelEndpointDto {
   @ApiProperty({
     description: 'Name that chains refer to. It never changes.',
-    example: 'gpu-cluster',
+    example: 'gpu-pool',
   })
   @IsName()
   name!: string;
 
-  @ApiPropertyOptional({ description: 'For people.', type: String, nullable: true })
+  @ApiPropertyOptional({
+    description: 'For people.',
+    type: String,
+    nullable: true,
+    example: 'Two H100 in Frankfurt.',
+  })
   @IsOptional()
   @IsString()
   @MaxLength(10_000)
@@ -135,7 +140,7 @@ export class CreateModelEndpointDto {
     type: String,
     nullable: true,
     writeOnly: true,
-    example: 'sk-…',
+    example: 'sk-example',
   })
   @IsOptional()
   @IsString()
@@ -158,7 +163,7 @@ export class UpdateModelEndpointDto extends PartialType(
 ) {
   @ApiPropertyOptional({
     description: 'The revision you have seen. If another is in force by now: 409, and nothing changes.',
-    example: 3,
+    example: 1,
   })
   @IsExpectedRevision()
   expectedRevision?: number;
@@ -168,7 +173,7 @@ export class ModelEndpointDto {
   @ApiProperty({ description: 'Id.', format: 'uuid' })
   id!: string;
 
-  @ApiProperty({ description: 'Name that chains refer to.', example: 'gpu-cluster' })
+  @ApiProperty({ description: 'Name that chains refer to.', example: 'gpu-pool' })
   name!: string;
 
   @ApiProperty({ description: 'For people.', type: String, nullable: true })

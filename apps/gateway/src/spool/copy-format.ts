@@ -1,0 +1,46 @@
+/*
+ * PostgreSQL's binary COPY format: https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
+ */
+
+/** Signature, flags and the length of a header extension there is none of. */
+export const COPY_HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
+export const COPY_TRAILER = Buffer.from([0xff, 0xff]);
+/** Microseconds from the Unix epoch to PostgreSQL's, 2000-01-01. */
+export const EPOCH_US = 946_684_800_000_000;
+
+export type CopyType = 'uuid' | 'time' | 'text' | 'int2' | 'int4' | 'int8' | 'float8' | 'bool';
+
+/** Columns of table `inference` in the order in which a row is written, with the type each is written as. */
+export const COPY_COLUMNS = [
+  ['id', 'uuid'],
+  ['started_at', 'time'],
+  ['workspace_id', 'uuid'],
+  ['endpoint', 'text'],
+  ['split_revision', 'int4'],
+  ['arm', 'text'],
+  ['chain', 'text'],
+  ['chain_version', 'int4'],
+  ['chain_digest', 'text'],
+  ['unit', 'text'],
+  ['bucket', 'int2'],
+  ['sticky', 'bool'],
+  ['assignment', 'text'],
+  ['streamed', 'bool'],
+  ['metadata', 'text'],
+  ['status', 'text'],
+  ['error_code', 'text'],
+  ['error_message', 'text'],
+  ['model_endpoint', 'text'],
+  ['model', 'text'],
+  ['replica', 'text'],
+  ['attempts', 'int2'],
+  ['finish_reason', 'text'],
+  ['schema_valid', 'bool'],
+  ['input_tokens', 'int4'],
+  ['output_tokens', 'int4'],
+  ['cost_micro_usd', 'int8'],
+  ['latency_ms', 'float8'],
+  ['ttft_ms', 'float8'],
+  ['request', 'text'],
+  ['response', 'text'],
+] as const satisfies readonly (readonly [string, CopyType])[];

@@ -1,0 +1,39 @@
+import { stringify as uuidText } from 'uuid';
+import { COPY_COLUMNS, EPOCH_US, type CopyType } from './copy-format.js';
+import type { EncodedRow } from './row-encoder.js';
+
+/** The fields of an encoded row, named as in the API; for people, not for the way to the database. */
+export function decodeRow({ slab, start, end }: EncodedRow): Record<string, unknown> {
+  const row = slab.bytes.subarray(start, end);
+  const fields: Record<string, unknown> = {};
+  let offset = 2;
+  for (const [column, type] of COPY_COLUMNS) {
+    const length = row.readInt32BE(offset);
+    offset += 4;
+    const name = column.replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+    fields[name] = length === -1 ? null : decode(type, row.subarray(offset, offset + length));
+    offset += Math.max(0, length);
+  }
+  return fields;
+}
+
+function decode(type: CopyType, value: Buffer): unknown {
+  switch (type) {
+    case 'uuid':
+      return uuidText(value);
+    case 'time':
+      return new Date((Number(value.readBigInt64BE()) + EPOCH_US) / 1000).toISOString();
+    case 'text':
+      return value.toString('utf8');
+    case 'int2':
+      return value.readInt16BE();
+    case 'int4':
+      return value.readInt32BE();
+    case 'int8':
+      return Number(value.readBigInt64BE());
+    case 'float8':
+      return value.readDoubleBE();
+    case 'bool':
+      return value[0] === 1;
+  }
+}

@@ -1,0 +1,33 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createLogger } from '#libs/platform/log/logger.js';
+import { SegmentCatalog } from './segment-catalog.js';
+import { SegmentWriter, type PendingRecord } from './segment-writer.js';
+
+describe('SegmentWriter', () => {
+  let directory: string;
+  beforeEach(async () => (directory = await mkdtemp(join(tmpdir(), 'catena-writer-'))));
+  afterEach(() => rm(directory, { recursive: true, force: true }));
+
+  it('tells every record of a turn, whatever the listener of one of them throws', async () => {
+    const errors: Error[] = [];
+    const catalog = new SegmentCatalog(directory, createLogger('test', 'silent'));
+    const writer = new SegmentWriter(catalog, 'off', 1e6, (error) => errors.push(error));
+    const told: string[] = [];
+    const record = (name: string): PendingRecord => ({
+      written: () => {
+        told.push(name);
+        if (name === 'b') throw new Error('listener');
+      },
+      failed: (error) => told.push(error.message),
+    });
+    for (const name of ['a', 'b', 'c'])
+      writer.append('opening', '{}', Buffer.from('x'), undefined, record(name));
+    await new Promise((resolve) => setImmediate(resolve));
+    writer.close();
+    expect(told).toEqual(['a', 'b', 'c']);
+    expect(errors.map((error) => error.message)).toEqual(['listener']);
+  });
+});
