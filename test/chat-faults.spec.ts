@@ -9,8 +9,11 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SpoolService } from '../apps/gateway/src/spool/spool.service.js';
 import { say, startChatStack, type ChatStack } from './support/chat.js';
 import { eventually } from './support/gateway.js';
+
+const TOTAL_TIMEOUT_MS = 4000;
 
 /** One chunk per word, as vLLM spells them. */
 const delta = (content: string, finish: string | null = null) =>
@@ -24,7 +27,7 @@ describe('when the model endpoint or the caller fails', () => {
         CATENA_CONNECT_TIMEOUT_MS: '300',
         CATENA_HEADERS_TIMEOUT_MS: '300',
         CATENA_IDLE_TIMEOUT_MS: '300',
-        CATENA_TOTAL_TIMEOUT_MS: '4000',
+        CATENA_TOTAL_TIMEOUT_MS: String(TOTAL_TIMEOUT_MS),
       },
       { answerTokens: 20 },
     );
@@ -426,9 +429,12 @@ describe('when the model endpoint or the caller fails', () => {
       };
       const { spool } = stack.gateway.gateway.app.get(SpoolService, { strict: false }) as any;
       const { writer } = spool;
-      writer.append = (...args: unknown[]) => {
-        delete writer.append;
-        setTimeout(() => writer.append(...args), TOTAL_TIMEOUT_MS + 200);
+      const append = writer.append.bind(writer);
+      writer.append = (kind: string, ...rest: unknown[]) => {
+        if (kind === 'opening') {
+          delete writer.append;
+          setTimeout(() => append(kind, ...rest), TOTAL_TIMEOUT_MS + 200);
+        } else append(kind, ...rest);
       };
       const response = await stack.post({ ...say('x'), model: 'own' });
       expect(response.status).toBe(504);

@@ -233,7 +233,10 @@ describe('chat completions through the gateway', () => {
         });
       const refused = await send('one', 'two');
       expect(refused.status).toBe(400);
-      expect(JSON.parse(refused.text).error).toMatchObject({ code: 'ambiguous_unit', param: 'x-catena-unit' });
+      expect(JSON.parse(refused.text).error).toMatchObject({
+        code: 'ambiguous_unit',
+        param: 'x-catena-unit',
+      });
       expect((await send('Doe, Jane')).status).toBe(200);
     });
 

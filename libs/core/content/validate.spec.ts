@@ -105,7 +105,7 @@ describe('content validation', () => {
     expect(servingProblem(chain as never)).toBeUndefined();
   });
 
-  it.each([{ $async: true }, { type: 'object', properties: { a: { $async: true } } }])(
+  it.each([{ $async: true }, { type: 'object', properties: { a: { $async: true, type: 'string' } } }])(
     'refuses %j: ajv would answer with a promise, which counts as valid and rejects where nobody listens',
     (schema) => {
       expect(() => compileOutputSchema(schema)).toThrow('async');
@@ -147,6 +147,36 @@ describe('content validation', () => {
     const text = compileOutputSchema({ $id: 'https://example.test/s', type: 'string' });
     const number = compileOutputSchema({ $id: 'https://example.test/s', type: 'number' });
     expect([text('x'), number('x'), number(1)]).toEqual([true, false, true]);
+  });
+});
+
+describe('patterns in an output contract', () => {
+  const matches = (pattern: string, text: string) => compileOutputSchema({ type: 'string', pattern })(text);
+
+  it('cannot hold a process up, whatever the model writes', () => {
+    const started = performance.now();
+    expect(matches('^(a+)+$', `${'a'.repeat(20_000)}!`)).toBe(false);
+    expect(matches('^(a|a)*$', 'a'.repeat(20_000))).toBe(true);
+    expect(performance.now() - started).toBeLessThan(2_000);
+  });
+
+  it.each([
+    ['^\\d{4}-\\d{2}$', '2026-11', true],
+    ['^\\d{4}-\\d{2}$', '2026-1', false],
+    ['b', 'abc', true],
+    ['^[A-Z]{2}\\d+$', 'DE89', true],
+    ['^\\p{L}+$', 'Übung', true],
+    ['^\\u0041$', 'A', true],
+    ['^(?<year>\\d+)\\/x$', '12/x', true],
+  ])('%s on %s: %s', (pattern, text, expected) => {
+    expect(matches(pattern, text)).toBe(expected);
+  });
+
+  it('are refused at registration where they would need backtracking', () => {
+    for (const pattern of ['(a)\\1', '(?=a)b', '('])
+      expect(problems('chain', { ...chain, output: { schema: { type: 'string', pattern } } })[0]?.path).toBe(
+        '/output/schema',
+      );
   });
 });
 

@@ -1,4 +1,5 @@
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import { RE2JS } from 're2js';
 import { compilePrompt, TemplateError, type PromptContent } from '../template/template.js';
 import { DomainError } from '../errors/catalogue.js';
 import { CONTENT_SCHEMAS, type Kind } from './schemas.js';
@@ -94,7 +95,11 @@ export function compileOutputSchema(schema: object): (value: unknown) => boolean
   if ($schema !== DIALECT)
     throw new Error(`write it in draft 2020-12, and "$schema" as "${DIALECT}" or not at all`);
   // A compiler of its own per schema: `$id`s of different chains must not meet, and nothing is kept alive.
-  const validate = new Ajv2020({ strict: false, validateFormats: false }).compile(schema);
+  const validate = new Ajv2020({
+    strict: false,
+    validateFormats: false,
+    code: { regExp: linearRegExp },
+  }).compile(schema);
   // ajv's own word: its validators would answer with promises, which count as true and reject where nobody listens.
   if ('$async' in validate) throw new Error('"$async" is not JSON Schema; remove it');
   return (value) => {
@@ -152,3 +157,18 @@ function sentence(error: ErrorObject): string {
       return error.message ?? error.keyword;
   }
 }
+
+/**
+ * Patterns of a contract meet whatever a model writes, inside a process that serves everybody: a backtracking engine
+ * would let `^(a+)+$` stop all of them. RE2's syntax has no backreferences and no look-around; those are refused.
+ * https://github.com/google/re2/wiki/Syntax
+ */
+const linearRegExp = Object.assign(
+  (pattern: string) => {
+    const compiled = RE2JS.compile(RE2JS.translateRegExp(pattern));
+    // ajv tells patterns apart by their text.
+    return { test: (text: string) => compiled.matcher(text).find(), toString: () => pattern };
+  },
+  // Only for ajv's stand-alone code, which is not made here.
+  { code: '' },
+);

@@ -125,7 +125,7 @@ export class RowEncoder {
     this.room(20);
     let at = this.bytes.writeInt32BE(16, this.length);
     // By hand: taking the hyphens out for `write(…, 'hex')` costs five times as much.
-    for (let index = 0; index < value.length; ) {
+    for (let index = 0; index < value.length;) {
       if (value.charCodeAt(index) === HYPHEN) index++;
       else this.bytes[at++] = (hexDigit(value, index++) << 4) | hexDigit(value, index++);
     }

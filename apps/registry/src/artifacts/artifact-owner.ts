@@ -3,6 +3,7 @@ import type { Request } from 'express';
 import { DataSource } from 'typeorm';
 import type { Kind } from '#libs/core/content/schemas.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
+import { parseVersionNumber } from '../entries/version-number.js';
 import type { Caller } from '../http/caller.js';
 import { RunService } from '../runs/run.service.js';
 
@@ -18,20 +19,12 @@ export interface Owner {
   readonly archived: boolean;
 }
 
-const MAX_INTEGER = 2_147_483_647;
-
 /** Injects the `OwnerReference` in the URL, whose shape the kind tells. */
 export const OwnerParam = createParamDecorator(
   (kind: OwnerReference['kind'], context: ExecutionContext): OwnerReference => {
     const params = context.switchToHttp().getRequest<Request>().params as Record<string, string>;
     if (kind === 'run') return { kind, runId: params['runId']! };
-    const number = Number(params['number']);
-    if (!/^[1-9][0-9]*$/.test(params['number']!) || number > MAX_INTEGER)
-      throw new DomainError(
-        'VALIDATION_FAILED',
-        `"${params['number']}" is not a version number; give a whole number from 1.`,
-      );
-    return { kind, name: params['name']!, number };
+    return { kind, name: params['name']!, number: parseVersionNumber(params['number']!) };
   },
 );
 

@@ -14,7 +14,7 @@ export const VersionNumber = createParamDecorator((_: unknown, context: Executio
 );
 
 /** @throws DomainError VALIDATION_FAILED unless it is a positive decimal number; NOT_FOUND beyond any version. */
-function parseVersionNumber(text: string): number {
+export function parseVersionNumber(text: string): number {
   if (!/^[1-9][0-9]*$/.test(text))
     throw new DomainError(
       'VALIDATION_FAILED',

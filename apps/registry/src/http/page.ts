@@ -6,7 +6,13 @@ import { DomainError } from '#libs/core/errors/catalogue.js';
 
 /** Query of every list. Extend it with the filters of the noun. */
 export class PageQuery {
-  @ApiPropertyOptional({ description: 'Most items in the page.', minimum: 1, maximum: 200, default: 50 })
+  @ApiPropertyOptional({
+    description: 'Most items in the page.',
+    type: 'integer',
+    minimum: 1,
+    maximum: 200,
+    default: 50,
+  })
   @IsOptional()
   @Convert(() => Number)
   @IsInt()
