@@ -427,8 +427,8 @@ describe('when the model endpoint or the caller fails', () => {
         reached++;
         response.end();
       };
-      const { spool } = stack.gateway.gateway.app.get(SpoolService, { strict: false }) as any;
-      const { writer } = spool;
+      const { spool } = stack.gateway.gateway.app.get(SpoolService, { strict: false });
+      const { writer } = spool as any;
       const append = writer.append.bind(writer);
       writer.append = (kind: string, ...rest: unknown[]) => {
         if (kind === 'opening') {

@@ -1,9 +1,9 @@
-import { readSettings } from '#libs/platform/config/settings.js';
+import { settingsOrExit } from '#libs/platform/config/settings-or-exit.js';
 import { migrate } from '#libs/platform/database/data-source.js';
 import { createLogger } from '#libs/platform/log/logger.js';
 import { createApp } from './app.js';
 
-const settings = readSettings(process.env, [
+const settings = settingsOrExit(process.env, [
   'DATABASE_URL',
   'S3_ENDPOINT',
   'AWS_ACCESS_KEY_ID',

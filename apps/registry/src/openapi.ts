@@ -4,7 +4,7 @@ import { contentSchemaComponents } from './entries/content-docs.js';
 
 /** The OpenAPI document of the registry, made from the decorators; the committed `openapi.json` is held against it. */
 export function openApiDocument(app: NestExpressApplication): OpenAPIObject {
-  const config = new DocumentBuilder()
+  const builder = new DocumentBuilder()
     // 3.1, because its schemas are JSON Schema 2020-12, as the content schemas are.
     .setOpenAPIVersion('3.1.0')
     .setTitle('Catena registry')
@@ -12,8 +12,9 @@ export function openApiDocument(app: NestExpressApplication): OpenAPIObject {
       'Versioned prompts, models and chains, their artifacts, the model endpoints that generate, and the serving endpoints whose traffic is split between chain versions.',
     )
     .setVersion('1')
-    .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
-    .build();
+    .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0');
+  for (const [name, description] of TAGS) builder.addTag(name, description);
+  const config = builder.build();
   const document = SwaggerModule.createDocument(app, config, {
     operationIdFactory: (controller, method) => `${controller.replace(/Controller$/, '')}_${method}`,
   });
@@ -26,6 +27,21 @@ export function openApiDocument(app: NestExpressApplication): OpenAPIObject {
     },
   }) as OpenAPIObject;
 }
+
+/** In the order in which a reader meets them. */
+const TAGS = [
+  ['model endpoints', 'Where generation happens: a protocol, replicas, prices, a credential.'],
+  ['prompts', 'Named prompts, their immutable versions and the aliases that point at them.'],
+  ['models', 'Named models: base weights or adapters, as versions.'],
+  ['chains', 'Prompt, generation, output contract and retry policy as one version: what can be served.'],
+  ['schemas', 'The JSON Schemas of what versions hold.'],
+  ['endpoints', 'Serving endpoints: the stable names applications call.'],
+  ['splits', 'How the traffic of an endpoint is divided: preview, revisions, rollback.'],
+  ['inferences', 'One row per request that a gateway admitted.'],
+  ['artifacts', 'Bytes in the object store, addressed by SHA-256, owned by a version or a run.'],
+  ['runs', 'What is tracked; for now, an owner of artifacts.'],
+  ['health', 'Is the registry alive, and can it work?'],
+] as const;
 
 /** Swagger UI at /docs, the document at /openapi.json. */
 export function mountOpenApi(app: NestExpressApplication): void {

@@ -34,6 +34,7 @@ function decode(type: CopyType, value: Buffer): unknown {
     case 'float8':
       return value.readDoubleBE();
     case 'bool':
+    default:
       return value[0] === 1;
   }
 }

@@ -48,12 +48,16 @@ describe('RowEncoder', () => {
     const row = fc.record({
       unit: fc.option(fc.string({ unit: 'binary', maxLength: 60 })),
       // Some rows are larger than a slab, so that all ways of finding room are taken.
-      bytes: fc.oneof(fc.nat(2_000), fc.constantFrom(60_000, 130_000, 300_000)),
-      fits: fc.boolean(),
-      released: fc.nat(3),
+      bytes: fc.oneof(
+        { weight: 9, arbitrary: fc.nat(20_000) },
+        { weight: 1, arbitrary: fc.constantFrom(130_000, 300_000) },
+      ),
+      fits: fc.constantFrom(true, true, true, false),
+      // Mostly none, so that many wait at once; then the oldest.
+      released: fc.constantFrom(0, 0, 0, 1, 2),
     });
     fc.assert(
-      fc.property(fc.array(row, { maxLength: 40 }), (rows) => {
+      fc.property(fc.array(row, { minLength: 20, maxLength: 40 }), (rows) => {
         const encoder = new RowEncoder();
         const waiting: { encoded: EncodedRow; expected: object }[] = [];
         for (const { unit, bytes, fits, released } of rows) {

@@ -19,16 +19,17 @@ export class SpoolMetrics {
   constructor(registry: Registry) {
     const registers = [registry];
     const { ended } = this;
-    new Counter({
+    const inferences = new Counter({
       name: 'catena_inferences_total',
       help: 'Admitted requests that have ended, by status',
       labelNames: ['status'],
-      registers,
+      registers: [],
       collect() {
         this.reset();
         for (const [status, count] of Object.entries(ended)) this.inc({ status }, count);
       },
     });
+    registry.registerMetric(inferences);
     const readPending = () => this.pendingRows;
     this.pending = new Gauge({
       name: 'catena_spool_pending_rows',

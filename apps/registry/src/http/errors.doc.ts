@@ -38,7 +38,16 @@ export function ApiErrors(...codes: ErrorCode[]): MethodDecorator & ClassDecorat
   }
   return applyDecorators(
     ...[...byStatus].map(([status, names]) =>
-      ApiResponse({ status, description: names.join(', '), type: ErrorDto }),
+      ApiResponse({
+        status,
+        description: names.join(', '),
+        type: ErrorDto,
+        example: {
+          code: names[0],
+          message: 'What was wrong, and how to mend it.',
+          requestId: '019c0f3e-5b7a-7c7e-9f0e-3a5d2f6b8c11',
+        },
+      }),
     ),
   );
 }

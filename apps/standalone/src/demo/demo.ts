@@ -69,7 +69,8 @@ async function startSimulator(
     `model simulator ${index + 1}`,
     'model-simulator',
     flags,
-    addresses.environment,
+    // A simulator has no business with the keys and URLs of the stack.
+    { PATH: addresses.environment['PATH'] },
   )) as { url: string };
   return `${ready.url}/v1`;
 }
