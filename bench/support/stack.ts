@@ -57,7 +57,11 @@ export async function startStack(): Promise<Stack> {
     async sql(text) {
       const client = new Client({ connectionString: postgres.url() });
       await client.connect();
-      await client.query(text).finally(() => client.end());
+      try {
+        await client.query(text);
+      } finally {
+        await client.end();
+      }
     },
     async stop() {
       await gateway.stop();
