@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { EmbeddedPostgres } from '../../apps/standalone/src/embedded-postgres.js';
+import { freePort } from '../../apps/standalone/src/free-port.js';
 import { startServer, type Server } from './processes.js';
 
 export interface Stack {
@@ -23,9 +23,13 @@ export const ENDPOINT = 'bench';
 
 /** The real stack from the build output, on PostgreSQL of its own, with a model endpoint that costs nothing. */
 export async function startStack(): Promise<Stack> {
+  // What has been started is also ended when something after it fails to start.
+  await using started = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), 'catena-bench-'));
+  started.defer(() => rm(directory, { recursive: true, force: true }));
   await chmod(directory, 0o755);
   const postgres = await EmbeddedPostgres.start(join(directory, 'postgres'), await freePort());
+  started.defer(() => postgres.stop());
   const env = {
     DATABASE_URL: postgres.url(),
     // The benchmarks store no artifact; a registry starts without its object store.
@@ -38,8 +42,11 @@ export async function startStack(): Promise<Stack> {
     CATENA_DATA_DIR: directory,
   };
   const upstream = await startServer('bench/reference/upstream.js');
+  started.defer(() => upstream.stop());
   const registry = await startServer('apps/registry/src/main.js', env);
+  started.defer(() => registry.stop());
   const gateway = await startServer('apps/gateway/src/main.js', env);
+  started.defer(() => gateway.stop());
   const stack: Stack = {
     registry,
     gateway,
@@ -63,16 +70,11 @@ export async function startStack(): Promise<Stack> {
         await client.end();
       }
     },
-    async stop() {
-      await gateway.stop();
-      await registry.stop();
-      await upstream.stop();
-      await postgres.stop();
-      await rm(directory, { recursive: true, force: true });
-    },
+    stop: () => running.disposeAsync(),
   };
   await register(stack);
   await resolvable(gateway, ENDPOINT);
+  const running = started.move();
   return stack;
 }
 
@@ -119,14 +121,4 @@ export async function resolvable(gateway: Server, endpoint: string, seconds = 12
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   throw new Error(`The gateway did not learn of endpoint "${endpoint}" within ${seconds} s.`);
-}
-
-async function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
 }

@@ -17,20 +17,24 @@ declare module 'vitest' {
 
 /** One PostgreSQL and one S3 server for the whole test run; every file gets a database of its own. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  // What has been started is also ended when something after it fails to start.
+  await using started = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), 'catena-test-'));
+  started.defer(() => rm(directory, { recursive: true, force: true }));
   await chmod(directory, 0o755);
   const postgres = await EmbeddedPostgres.start(join(directory, 'postgres'), await freePort(), [
     'fsync=off',
     'max_connections=300',
   ]);
+  started.defer(() => postgres.stop());
   await migrate(postgres.url());
   const s3 = await startEmbeddedS3(join(directory, 's3'), 0, 'catena');
-  project.provide('adminUrl', postgres.url('postgres'));
-  project.provide('s3Endpoint', `http://127.0.0.1:${s3.port}`);
-  return async () => {
+  started.defer(() => {
     s3.server.close();
     s3.server.closeAllConnections();
-    await postgres.stop();
-    await rm(directory, { recursive: true, force: true });
-  };
+  });
+  project.provide('adminUrl', postgres.url('postgres'));
+  project.provide('s3Endpoint', `http://127.0.0.1:${s3.port}`);
+  const running = started.move();
+  return () => running.disposeAsync();
 }
