@@ -1,4 +1,4 @@
-import { bucketOf } from '#libs/core/assignment/assign.js';
+import { bucketOf, saltPrefix } from '#libs/core/assignment/assign.js';
 import { murmur3 } from '#libs/core/assignment/murmur3.js';
 import { armAt, compileRanges, deriveRanges } from '#libs/core/assignment/split.js';
 import { compare } from './support/load.js';
@@ -18,7 +18,8 @@ export async function assignment(rounds: number): Promise<Row[]> {
       { name: 'c', weightBps: 3333 },
     ]),
   );
-  const assign = () => rate((index) => armAt(ranges, bucketOf(SALT, UNITS[index]!))!);
+  const prefix = saltPrefix(SALT);
+  const assign = () => rate((index) => armAt(ranges, bucketOf(prefix, UNITS[index]!))!);
   const bare = () => rate((index) => murmur3(SALTED[index]!));
   assign();
   bare();

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { murmur3 } from './murmur3.js';
+import { hashPrefix, murmur3, murmur3After } from './murmur3.js';
 
 /** The reference algorithm, transcribed over bytes with BigInt arithmetic: slow, and nothing shared with the code under test. */
 function reference(bytes: Uint8Array, seed: number): number {
@@ -70,5 +70,16 @@ describe('murmur3', () => {
   it('hashes a lone surrogate as U+FFFD, as TextEncoder does', () => {
     for (const text of ['\ud800', 'a\udfffb', '\ud800\ud800\udc00'])
       expect(murmur3(text)).toBe(reference(new TextEncoder().encode(text), 0));
+  });
+
+  it('goes on from a shared beginning as if the texts were joined, and leaves the beginning as it was', () => {
+    const text = fc.string({ unit: 'grapheme', maxLength: 20 });
+    fc.assert(
+      fc.property(text, text, text, (beginning, first, second) => {
+        const prefix = hashPrefix(beginning);
+        expect(murmur3After(prefix, first)).toBe(murmur3(beginning + first));
+        expect(murmur3After(prefix, second)).toBe(murmur3(beginning + second));
+      }),
+    );
   });
 });

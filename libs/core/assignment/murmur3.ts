@@ -13,12 +13,28 @@ export function murmur3(text: string, seed = 0): number {
   return finish();
 }
 
-/** `murmur3(first + ":" + second)`, seed 0, without making the string: joining costs as much as hashing. */
-export function murmur3Joined(first: string, second: string): number {
+/** The state of the hash after a text, to go on from as often as wanted. */
+export interface HashPrefix {
+  readonly hash: number;
+  readonly block: number;
+  readonly filled: number;
+  readonly bytes: number;
+}
+
+/** Hashes the beginning that many texts share once: `murmur3After(hashPrefix(a), b)` is `murmur3(a + b)`. */
+export function hashPrefix(text: string): HashPrefix {
   begin(0);
-  absorb(first);
-  absorb(':');
-  absorb(second);
+  absorb(text);
+  return { hash, block, filled, bytes };
+}
+
+/** `murmur3` of the prefix's text and `text` together, seed 0; no string is made for it. */
+export function murmur3After(prefix: HashPrefix, text: string): number {
+  hash = prefix.hash;
+  block = prefix.block;
+  filled = prefix.filled;
+  bytes = prefix.bytes;
+  absorb(text);
   return finish();
 }
 

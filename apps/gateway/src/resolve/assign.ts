@@ -26,7 +26,7 @@ export function assignArm(
     const bucket = Math.floor(random() * BUCKETS);
     return { arm: armOf(endpoint, bucket), bucket, assignment: 'random', sticky: false };
   }
-  const bucket = bucketOf(endpoint.salt, unit);
+  const bucket = bucketOf(endpoint.saltPrefix, unit);
   const override = endpoint.overrides.size > 0 ? endpoint.overrides.get(unit) : undefined;
   if (override !== undefined)
     return { arm: endpoint.arms[override]!, bucket, assignment: 'override', sticky: true };

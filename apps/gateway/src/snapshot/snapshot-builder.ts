@@ -1,4 +1,5 @@
 import { armAt, BUCKETS, compileRanges } from '#libs/core/assignment/split.js';
+import { saltPrefix } from '#libs/core/assignment/assign.js';
 import { credentialContext, type SecretBox } from '#libs/platform/secrets/secret-box.js';
 import type { Logger } from '#libs/platform/log/logger.js';
 import type { LoadedArm, LoadedEndpoint, LoadedModelEndpoint } from './loaded-snapshot.js';
@@ -71,7 +72,18 @@ export class SnapshotBuilder {
         throw new Error(`No arm owns bucket ${start}.`);
     const overrides = overridesOf(record, arms);
     const { id, workspaceId, name, createdAt, splitRevision, salt } = record;
-    return { id, workspaceId, name, createdAt, splitRevision, salt, ranges, overrides, arms };
+    return {
+      id,
+      workspaceId,
+      name,
+      createdAt,
+      splitRevision,
+      salt,
+      saltPrefix: saltPrefix(salt),
+      ranges,
+      overrides,
+      arms,
+    };
   }
 
   modelEndpoint(record: ModelEndpointRecord): LoadedModelEndpoint {

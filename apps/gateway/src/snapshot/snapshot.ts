@@ -1,3 +1,4 @@
+import type { HashPrefix } from '#libs/core/assignment/murmur3.js';
 import type { CompiledRanges } from '#libs/core/assignment/split.js';
 import type { ChainContent } from '#libs/core/content/types.js';
 import type { TokenPrices } from '#libs/core/cost/cost.js';
@@ -24,6 +25,8 @@ export interface ServedEndpoint {
   readonly createdAt: string;
   readonly splitRevision: number;
   readonly salt: string;
+  /** The salt, prepared for hashing. */
+  readonly saltPrefix: HashPrefix;
   readonly ranges: CompiledRanges;
   /** Unit → index of the arm. */
   readonly overrides: ReadonlyMap<string, number>;
