@@ -176,6 +176,28 @@ describe('chat completions through the gateway', () => {
       expect(row.schema_valid).toBe(true);
     });
 
+    it('is neither another output format nor another model or prompt that a request smuggles in', async () => {
+      const contract = {
+        structured_outputs: { json: {} },
+        guided_json: {},
+        guided_regex: 'x',
+        guided_choice: ['x'],
+        guided_grammar: 'x',
+        guided_decoding_backend: 'x',
+        guided_whitespace_pattern: 'x',
+        grammar: 'x',
+      };
+      const others = { models: ['big'], route: 'fallback', provider: { only: ['x'] }, chat_template: 'x' };
+      const variables = { tone: 'kind', number: 7 };
+      await stack.post({ model: 'tickets', ...contract, ...others, metadata: { variables } });
+      const pinned = stack.simulator.received.at(-1)!.body;
+      for (const name of Object.keys({ ...contract, ...others })) expect(pinned).not.toHaveProperty(name);
+      await stack.post({ ...say('x'), ...others, guided_choice: ['x'] });
+      const free = stack.simulator.received.at(-1)!.body;
+      for (const name of Object.keys(others)) expect(free).not.toHaveProperty(name);
+      expect(free).toHaveProperty('guided_choice');
+    });
+
     it('says in the row when the answer breaks the output contract', async () => {
       const response = await stack.post({ ...say('x'), model: 'wrong-json', max_tokens: 2 });
       expect((await stack.row(response.headers.get('x-catena-inference-id'))).schema_valid).toBe(false);

@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { request as httpRequest } from 'node:http';
+import { Agent, request as httpRequest } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from './support/database.js';
 import { startTestGateway, type TestGateway } from './support/gateway.js';
@@ -105,6 +105,29 @@ describe('the gateway over HTTP', () => {
     expect(answer.toLowerCase()).toContain('connection: close');
     await closing;
     await expect(fetch(`${other.url}/healthz`)).rejects.toThrow();
+  });
+
+  it('answers on open connections for a moment when it stops, says that they close, and is not ready', async () => {
+    const other = await startTestGateway(database.url);
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const ask = (path: string) =>
+      new Promise<[number | undefined, string | undefined, unknown]>((resolve, reject) => {
+        httpRequest(other.url + path, { agent }, (response) => {
+          let text = '';
+          response.setEncoding('utf8').on('data', (part: string) => (text += part));
+          response.on('end', () =>
+            resolve([response.statusCode, response.headers.connection, JSON.parse(text).error?.code]),
+          );
+        })
+          .on('error', reject)
+          .end();
+      });
+    expect(await ask('/readyz')).toEqual([200, 'keep-alive', undefined]);
+    const closing = other.close();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(await ask('/readyz')).toEqual([503, 'close', 'stopping']);
+    await closing;
+    agent.destroy();
   });
 
   it('does not wait long for connections that never sent anything', async () => {

@@ -77,6 +77,19 @@ describe('resolve', () => {
     }
   });
 
+  it('takes the unit from the header too, and refuses two that differ', async () => {
+    const header = { 'x-catena-unit': Buffer.from('Ünit').toString('latin1') };
+    const byHeader = await gateway.get('/v1/resolve/tickets', header);
+    expect(byHeader.body).toMatchObject({ arm: 'treatment', assignment: 'override', sticky: true });
+    expect(byHeader.headers.get('vary')).toBe('x-catena-unit');
+    const { body } = await gateway.get('/v1/resolve/tickets?unit=%C3%9Cnit', header);
+    expect(body).toEqual(byHeader.body);
+    const differ = await gateway.get('/v1/resolve/tickets?unit=user-1', header);
+    expect([differ.status, differ.body.error.code]).toEqual([400, 'ambiguous_unit']);
+    const bad = await gateway.get('/v1/resolve/tickets', { 'x-catena-unit': '' });
+    expect([bad.status, bad.body.error.code]).toEqual([400, 'bad_unit']);
+  });
+
   it('reads + in a unit as a space, as form encoding does', async () => {
     const { body } = await gateway.get('/v1/resolve/tickets?unit=a+b');
     expect(body.bucket).toBe(bucketOf('pepper', 'a b'));

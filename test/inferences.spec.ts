@@ -145,6 +145,15 @@ describe('reading inferences', () => {
     });
   });
 
+  it('gives a body that is nested too deeply to be written as JSON as text', async () => {
+    const response = '{"a":'.repeat(20_000) + '1' + '}'.repeat(20_000);
+    const row = inferenceRow({ startedAt: at(-DAY_MS), response });
+    await insertInferences(registry.database.client, [row]);
+    const answer = await registry.call('GET', `/inferences/${row.id}`);
+    expect(answer.status).toBe(200);
+    expect(answer.body.response).toBe(response);
+  });
+
   it('sums up by chain version and by arm what the rows say', async () => {
     const startedAt = '2026-12-03T10:00:00.000Z';
     const endpoint = 'compared';

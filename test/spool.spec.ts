@@ -550,6 +550,32 @@ describe('the spool', () => {
       },
     );
 
+    it('makes room for new ones once what filled the disk is stored', async () => {
+      const process = begin();
+      let completed = 0;
+      const fill = async () => {
+        for (;;) {
+          await process.complete({}, {}, Buffer.from(large));
+          completed++;
+        }
+      };
+      await expect(fill()).rejects.toMatchObject({ code: 'ENOSPC' });
+      ship(process);
+      await stored(completed + 1); // the last one's closing went there from memory
+      await process.complete({}, {}, Buffer.from(large));
+      await stored(completed + 2);
+    });
+
+    it('does not fill the log too', async () => {
+      const process = begin();
+      await process.complete();
+      fillDisk();
+      for (let i = 0; i < 20; i++)
+        await expect(process.open({ metadata: large })).rejects.toMatchObject({ code: 'ENOSPC' });
+      expect(logged.filter((line) => line.level >= 50)).toHaveLength(1);
+      ship(process);
+    });
+
     it('answers without a row and counts it when the policy is drop', async () => {
       const process = begin({ whenFull: 'drop' });
       const before = await process.complete();

@@ -45,7 +45,10 @@ export async function startTestGateway(
   const gateway = await createGateway(read, createLogger('gateway', read.CATENA_LOG_LEVEL));
   const { url } = gateway;
   const get = async (path: string, headers: Record<string, string> = {}) => {
-    const response = await fetch(url + path, { headers });
+    const response = await fetch(url + path, {
+      // A connection kept open would make the gateway wait at its end.
+      headers: { connection: 'close', ...headers },
+    });
     const text = await response.text();
     const isJson = response.headers.get('content-type')?.includes('json');
     return { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers };

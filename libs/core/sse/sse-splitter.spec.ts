@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { dataOf, SseSplitter } from './sse-splitter.js';
+import { SseSplitter, dataOf, hasForeignName } from './sse-splitter.js';
 
 describe('SseSplitter', () => {
   const event = fc
@@ -53,5 +53,18 @@ describe('dataOf', () => {
     ['event: ping\n\n', undefined],
   ])('%j is %j', (text, data) => {
     expect(dataOf(Buffer.from(text))).toBe(data);
+  });
+});
+
+describe('hasForeignName', () => {
+  test.each([
+    ['event: ping\ndata: {}\n\n', true],
+    ['data: {}\r\nevent:ping\r\n\r\n', true],
+    ['data: {}\n\n', false],
+    ['event: message\r\ndata: {}\r\n\r\n', false],
+    ['event: error\ndata: {}\n\n', false],
+    ['event:\ndata: event: ping\n\n', false],
+  ])('of %j is %s', (event, expected) => {
+    expect(hasForeignName(Buffer.from(event))).toBe(expected);
   });
 });

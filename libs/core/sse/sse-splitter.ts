@@ -86,6 +86,17 @@ export function dataOf(event: Buffer): string | undefined {
   return data;
 }
 
+const NAME = /^event: ?(.*?)\r?$/m;
+
+/**
+ * Whether an event is named for something else than a message or an error, as the keep-alive events of some servers
+ * are; a listener for messages does not get those.
+ */
+export function hasForeignName(event: Buffer): boolean {
+  const name = NAME.exec(event.toString('utf8'))?.[1] ?? '';
+  return name !== '' && name !== 'message' && name !== 'error';
+}
+
 /** Whether `data:` stands at an offset. */
 function startsWithData(event: Buffer, at: number): boolean {
   return (

@@ -33,6 +33,15 @@ describe('the settings', () => {
     );
   });
 
+  it('take no time-out that a timer would turn into one millisecond', () => {
+    const names = Object.keys(SETTINGS).filter((name) => name.endsWith('_MS'));
+    expect(names.length).toBeGreaterThan(4);
+    for (const name of names) expect(() => readSettings({ [name]: '2147483648' })).toThrow(name);
+    expect(readSettings({ CATENA_TOTAL_TIMEOUT_MS: '2147483647' }).CATENA_TOTAL_TIMEOUT_MS).toBe(
+      2_147_483_647,
+    );
+  });
+
   it('treat an empty variable as unset', () => {
     expect(readSettings({ DATABASE_URL: '', CATENA_REGISTRY_PORT: '' })).toMatchObject({
       CATENA_REGISTRY_PORT: 5080,

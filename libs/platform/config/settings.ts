@@ -6,6 +6,8 @@ import { Ajv, type ErrorObject } from 'ajv';
 import addFormats from 'ajv-formats';
 import { resolve } from 'node:path';
 
+/** Beyond the maximum a timer of Node fires at once. https://nodejs.org/api/timers.html#settimeoutcallback-delay-args */
+const timeout = { type: 'integer', minimum: 1, maximum: 2_147_483_647 } as const;
 const port = { type: 'integer', minimum: 0, maximum: 65_535 } as const;
 
 export const SETTINGS = {
@@ -113,32 +115,28 @@ export const SETTINGS = {
     description: 'Most requests waiting for a free replica of one model endpoint; beyond it 429.',
   },
   CATENA_QUEUE_TIMEOUT_MS: {
-    type: 'integer',
-    minimum: 1,
+    ...timeout,
     default: 30_000,
     description: 'Longest wait for a free replica, in milliseconds; beyond it 429.',
   },
   CATENA_CONNECT_TIMEOUT_MS: {
-    type: 'integer',
-    minimum: 1,
+    ...timeout,
     default: 5_000,
     description: 'Longest wait for a connection to a replica, in milliseconds.',
   },
   CATENA_HEADERS_TIMEOUT_MS: {
-    type: 'integer',
-    minimum: 1,
+    ...timeout,
     default: 120_000,
     description: 'Longest wait for the response headers of a replica, in milliseconds.',
   },
   CATENA_IDLE_TIMEOUT_MS: {
-    type: 'integer',
-    minimum: 1,
+    ...timeout,
     default: 60_000,
-    description: 'Longest gap inside the response of a replica, in milliseconds.',
+    description:
+      'Longest time without a byte from a replica inside its response, or without one taken by the caller, in milliseconds.',
   },
   CATENA_TOTAL_TIMEOUT_MS: {
-    type: 'integer',
-    minimum: 1,
+    ...timeout,
     default: 600_000,
     description: 'Longest time for one request to the gateway, all attempts together, in milliseconds.',
   },

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { errorBody, type GatewayError } from '../http/gateway-error.js';
+import { sendError } from '../http/respond.js';
 import type { OpeningMeta } from '../spool/record.js';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
@@ -19,6 +20,11 @@ export class AnswerWriter {
       this.headers('content-type', JSON_TYPE, 'content-length', String(body.length)),
     );
     this.response.end(body);
+  }
+
+  /** Of a request that has no row, so that there is none to name. */
+  sendRefusal(error: GatewayError): void {
+    sendError(this.response, error, this.requestId);
   }
 
   sendError(error: GatewayError): void {

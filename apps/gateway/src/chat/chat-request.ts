@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
+import { MAX_NESTING, nestsTooDeeply } from '#libs/core/nesting/nesting.js';
 import type { ChatMessage, VariableValue } from '#libs/core/template/template.js';
 import { badRequest } from '../http/gateway-error.js';
-import { unitOf } from './unit.js';
+import { unitOf } from '../resolve/unit.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -46,7 +47,7 @@ export function readChatRequest(body: Buffer, unitHeader: string | undefined): C
     streamed: optionalBoolean(stream, 'stream'),
     wantsUsage: optionalBoolean(options['include_usage'], 'stream_options.include_usage'),
     streamOptions: options,
-    metadata: given === NONE ? null : write(given),
+    metadata: given === NONE ? null : JSON.stringify(given),
     passed,
   };
 }
@@ -64,6 +65,11 @@ function parse(body: Buffer): Fields {
   }
   if (!isFields(parsed))
     throw badRequest('invalid_json', 'The request body must be a JSON object with "model" and "messages".');
+  if (nestsTooDeeply(parsed, body.length))
+    throw badRequest(
+      'nested_too_deeply',
+      `The request body is nested more than ${MAX_NESTING} levels deep; flatten it.`,
+    );
   return parsed;
 }
 
@@ -133,16 +139,6 @@ function optionalBoolean(value: unknown, param: string): boolean {
   if (value === undefined || value === null) return false;
   if (typeof value !== 'boolean') throw badRequest('bad_type', `"${param}" must be true or false.`, param);
   return value;
-}
-
-/** @throws GatewayError 400: JSON may be read at any depth, but written only as deep as the stack goes. */
-export function write(value: unknown): string {
-  try {
-    return JSON.stringify(value);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw badRequest('nested_too_deeply', 'The request body is nested too deeply; flatten it.');
-  }
 }
 
 function isFields(value: unknown): value is Record<string, unknown> {

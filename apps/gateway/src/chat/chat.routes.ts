@@ -18,7 +18,7 @@ import { SpoolService } from '../spool/spool.service.js';
 import { readChatRequest } from './chat-request.js';
 import { Exchange, type ExchangeServices } from './exchange.js';
 import { Inference } from './inference.js';
-import { unitHeaderOf } from './unit.js';
+import { unitHeaderOf } from '../resolve/unit.js';
 
 /** `POST /v1/chat/completions`, OpenAI's protocol: `model` is the serving endpoint. */
 @Injectable()
@@ -35,14 +35,20 @@ export class ChatRoutes {
     @Inject(SETTINGS_TOKEN) private readonly settings: Settings,
     @Inject(LOGGER_TOKEN) logger: Logger,
   ) {
-    const totalTimeoutMs = settings.CATENA_TOTAL_TIMEOUT_MS;
-    this.services = { lanes, spool: spool.spool, logger, totalTimeoutMs };
     this.refused = new Counter({
       name: 'catena_requests_refused_total',
       help: 'Requests for a chat completion that were refused and have no row, by error code',
       labelNames: ['code'],
       registers: [metrics.registry],
     });
+    this.services = {
+      lanes,
+      spool: spool.spool,
+      logger,
+      refused: this.refused,
+      totalTimeoutMs: settings.CATENA_TOTAL_TIMEOUT_MS,
+      stallTimeoutMs: settings.CATENA_IDLE_TIMEOUT_MS,
+    };
     routes.add({
       method: 'POST',
       path: '/v1/chat/completions',
@@ -71,13 +77,12 @@ export class ChatRoutes {
     startedMs: number,
   ): void {
     const chat = readChatRequest(body, unitHeaderOf(request));
-    const snapshot = this.store.current;
-    const endpoint = snapshot.endpoints.get(chat.endpoint);
+    const endpoint = this.store.current.endpoints.get(chat.endpoint);
     if (!endpoint) throw unknownEndpoint(chat.endpoint, 'model');
     const assigned = assignArm(endpoint, chat.unit, Math.random);
     const inference = new Inference(chat, endpoint, assigned, Date.now());
     this.shedLoad(inference);
-    new Exchange(this.services, inference, snapshot, response, requestId, startedMs).start();
+    new Exchange(this.services, inference, response, requestId, startedMs).start();
   }
 
   /** What would find the queue full and has nowhere else to go is turned away before it costs anything. */
@@ -88,6 +93,6 @@ export class ChatRoutes {
     throw new UpstreamFailure(
       'queue_full',
       `All replicas of "${modelEndpoint}" are busy and the queue is full; try again later.`,
-    ).toError();
+    ).toError(modelEndpoint, undefined);
   }
 }

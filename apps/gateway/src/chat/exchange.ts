@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import { dataOf } from '#libs/core/sse/sse-splitter.js';
+import type { Counter } from 'prom-client';
 import type { Logger } from '#libs/platform/log/logger.js';
 import { AttemptPlanner } from '../dispatch/attempt-planner.js';
 import type { QueueTicket, Replica, ReplicaLane, ReplicaWaiter } from '../dispatch/replica-lane.js';
@@ -7,25 +7,26 @@ import type { ReplicaLanes } from '../dispatch/replica-lanes.js';
 import { UpstreamCall, type UpstreamListener } from '../dispatch/upstream-call.js';
 import { UpstreamFailure } from '../dispatch/upstream-failure.js';
 import type { GatewayError } from '../http/gateway-error.js';
-import { readAnswer, type AnswerFacts } from '../providers/openai/openai-answer.js';
+import { parseAnswer, readAnswer, type AnswerFacts } from '../providers/openai/openai-answer.js';
 import { readError } from '../providers/openai/openai-error.js';
-import { StreamedAnswer } from '../providers/openai/openai-stream.js';
-import type { Snapshot } from '../snapshot/snapshot.js';
 import type { Spool, SpooledInference, SpoolListener } from '../spool/spool.js';
 import { AnswerWriter } from './answer-writer.js';
+import { guarded } from './guarded.js';
 import type { Ending, Inference } from './inference.js';
-import { refusedBySpool } from './refusals.js';
+import { internalError, refusedBySpool } from './refusals.js';
+import { StreamRelay } from './stream-relay.js';
 
 /** What every exchange uses. */
 export interface ExchangeServices {
   readonly lanes: ReplicaLanes;
   readonly spool: Spool;
   readonly logger: Logger;
+  /** Requests without a row, by error code. */
+  readonly refused: Counter;
   readonly totalTimeoutMs: number;
+  /** Longest time without progress towards the caller, in milliseconds. */
+  readonly stallTimeoutMs: number;
 }
-
-const DONE = '[DONE]';
-const DONE_EVENT = Buffer.from('data: [DONE]\n\n');
 
 /**
  * One admitted request from its opening to the last byte of its answer. One object with the callbacks of the spool,
@@ -44,17 +45,17 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
   private deadline: NodeJS.Timeout | undefined;
   /** The row is being closed, or is closed: whatever still arrives changes nothing. */
   private ended = false;
+  /** The closing has been given to the spool. */
+  private closing = false;
   private opened = false;
   /** The deadline passed before the opening was in the spool. */
   private expired = false;
   private clientGone = false;
 
-  private stream: StreamedAnswer | undefined;
+  private relay: StreamRelay | undefined;
   /** Whether content has gone out: from then on there is no other attempt and no status to set. */
   private committed = false;
   private ttftMs: number | null = null;
-  /** Events without content: they wait for content, or for the row, so that the end of a stream waits for the row. */
-  private held: Buffer[] = [];
   /** What goes out when the row is closed. */
   private answer: Buffer | undefined;
   private failure: GatewayError | undefined;
@@ -62,7 +63,6 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
   constructor(
     private readonly services: ExchangeServices,
     private readonly inference: Inference,
-    private readonly snapshot: Snapshot,
     private readonly response: ServerResponse,
     requestId: string,
     /** `performance.now()` at the arrival of the request. */
@@ -86,12 +86,15 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     this.deadline = setTimeout(() => this.onDeadline(), services.totalTimeoutMs);
   }
 
+  @guarded
   onOpened(error: Error | undefined): void {
     if (error) {
       // Nothing was spooled and nothing was sent: this is a refusal, not an inference.
       this.ended = true;
       clearTimeout(this.deadline);
-      if (!this.clientGone) this.answerer.sendError(refusedBySpool(error));
+      const refusal = refusedBySpool(error);
+      this.services.refused.inc({ code: refusal.code });
+      if (!this.clientGone) this.answerer.sendRefusal(refusal);
       return;
     }
     this.opened = true;
@@ -100,11 +103,13 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     else this.attempt();
   }
 
+  @guarded
   onReplica(replica: Replica): void {
     this.ticket = undefined;
     this.send(this.lane!, replica);
   }
 
+  @guarded
   onQueueTimeout(): void {
     this.ticket = undefined;
     const { modelEndpoint } = this.inference.generation;
@@ -116,14 +121,10 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     );
   }
 
+  @guarded
   onAnswer(body: Buffer): void {
     if (this.ended) return;
-    let parsed: unknown;
-    try {
-      parsed = JSON.parse(body.toString('utf8'));
-    } catch {
-      parsed = undefined;
-    }
+    const parsed = parseAnswer(body);
     const facts = readAnswer(parsed);
     if (facts) {
       this.answer = body;
@@ -143,57 +144,29 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     );
   }
 
+  @guarded
   onEvents(events: readonly Buffer[]): void {
     if (this.ended) return;
-    let ready: Buffer[] | undefined;
-    for (const event of events) {
-      const data = dataOf(event);
-      if (data === undefined) {
-        // A heartbeat. Before the first content there is no stream yet to keep alive.
-        if (this.committed && this.held.length === 0) (ready ??= []).push(event);
-        continue;
-      }
-      if (data === DONE) {
-        if (ready) this.write(ready);
-        this.held.push(event);
-        this.completeStream();
-        return;
-      }
-      const kind = this.stream!.take(data);
-      if (kind === 'content') {
-        if (!this.committed) this.commit();
-        if (this.held.length > 0) {
-          (ready ??= []).push(...this.held);
-          this.held = [];
-        }
-        (ready ??= []).push(event);
-      } else if (kind === 'silent') this.held.push(event);
-      else if (kind === 'usage') {
-        if (this.inference.request.wantsUsage) this.held.push(event);
-      } else {
-        if (ready) this.write(ready);
-        this.failStream(kind, data);
-        return;
-      }
+    const relay = this.relay!;
+    const ready = relay.take(events);
+    if (ready) {
+      if (!this.committed) this.commit();
+      this.write(ready);
     }
-    if (ready) this.write(ready);
+    if (relay.failure) this.breakOff(relay.failure);
+    else if (relay.isComplete) this.completeStream();
   }
 
+  @guarded
   onStreamEnd(): void {
     if (this.ended) return;
-    if (this.stream!.isFinished) {
-      this.held.push(DONE_EVENT);
-      this.completeStream();
-      return;
-    }
-    this.onFailure(
-      new UpstreamFailure(
-        'upstream_stream_interrupted',
-        `${this.lastReplica!.baseUrl} ended its stream before the answer was complete.`,
-      ),
-    );
+    const relay = this.relay!;
+    relay.end();
+    if (relay.failure) this.onFailure(relay.failure);
+    else this.completeStream();
   }
 
+  @guarded
   onFailure(failure: UpstreamFailure): void {
     if (this.ended) return;
     if (this.committed) {
@@ -215,19 +188,38 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     else this.attempt();
   }
 
+  @guarded
   onClosed(error: Error | undefined): void {
     if (this.clientGone) return;
     const failure = error ? refusedBySpool(error) : this.failure;
+    if (this.committed || (this.relay && !failure)) this.answerer.endStream(failure, this.relay!.held);
+    else if (failure) this.answerer.sendError(failure);
+    else this.answerer.sendAnswer(this.answer!);
+    if (this.response.writableLength > 0) this.watchStall();
+  }
+
+  /** The gateway itself is at fault. The row is closed without the answer, for that may be what could not be handled. */
+  onCrash(error: unknown): void {
+    const { response, services } = this;
+    services.logger.error({ err: error, id: this.inference.id }, 'a request failed inside the gateway');
     try {
-      if (this.committed || (this.stream && !failure)) this.answerer.endStream(failure, this.held);
-      else if (failure) this.answerer.sendError(failure);
-      else this.answerer.sendAnswer(this.answer!);
-    } catch (unexpected) {
-      this.response.destroy(); // No deadline watches any more: the caller would wait for ever.
-      throw unexpected;
+      this.leaveQueue();
+      this.call?.abort();
+      // Nobody watches over it any more. Before the opening is in the spool, onOpened sees that the caller is gone.
+      if (this.closing || !this.opened) {
+        response.destroy();
+        return;
+      }
+      this.failure = internalError(this.inference.id);
+      const { code, message } = this.failure;
+      this.end({ status: 'error', error: { code, message } }, undefined);
+    } catch (again) {
+      services.logger.error({ err: again, id: this.inference.id }, 'a failed request could not be ended');
+      response.destroy();
     }
   }
 
+  @guarded
   private attempt(): void {
     const { generation } = this.inference;
     this.lane = this.services.lanes.find(generation.modelEndpoint);
@@ -252,16 +244,14 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     else this.send(this.lane, place);
   }
 
+  /** Credential, prices and replica are all the lane's, so that none of them outlives the others. */
   private send(lane: ReplicaLane, replica: Replica): void {
-    const { inference, snapshot } = this;
-    const modelEndpoint = snapshot.modelEndpoints.get(inference.generation.modelEndpoint);
+    const { inference } = this;
+    const { streamed, wantsUsage } = inference.request;
     this.lastReplica = replica;
-    inference.sent(modelEndpoint, replica.baseUrl);
-    const { streamed } = inference.request;
-    if (streamed) {
-      this.stream = new StreamedAnswer();
-      this.held = [];
-    }
+    this.call = new UpstreamCall(lane, replica, streamed, this);
+    inference.sent(lane.prices, replica.baseUrl);
+    this.relay = streamed ? new StreamRelay(replica.baseUrl, inference.choices, wantsUsage) : undefined;
     const headers = [
       'content-type',
       'application/json',
@@ -273,9 +263,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
       'x-request-id',
       inference.attempt === 1 ? inference.id : `${inference.id}-${inference.attempt}`,
     ];
-    if (modelEndpoint?.credential !== undefined)
-      headers.push('authorization', `Bearer ${modelEndpoint.credential}`);
-    this.call = new UpstreamCall(lane, replica, streamed, this);
+    if (lane.credential !== undefined) headers.push('authorization', `Bearer ${lane.credential}`);
     this.call.start(headers, inference.body);
   }
 
@@ -291,39 +279,44 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     if (this.response.write(bytes)) return;
     const { call } = this;
     call?.pause();
-    this.response.once('drain', () => call?.resume());
+    this.watchStall();
+    this.response.once('drain', () => {
+      this.response.socket?.setTimeout(0);
+      call?.resume();
+    });
+  }
+
+  /**
+   * A caller that reads nothing would hold a replica's place and a socket for as long as it likes. Node closes the
+   * connection when no byte has moved for this long; a slow one that moves lives on.
+   */
+  private watchStall(): void {
+    this.response.socket?.setTimeout(this.services.stallTimeoutMs);
   }
 
   private completeStream(): void {
     this.call!.complete();
-    const { text, facts } = this.stream!.assemble();
+    const { text, facts } = this.relay!.answer.assemble();
     this.end({ status: 'ok', facts }, Buffer.from(text));
   }
 
-  private failStream(kind: 'error' | 'malformed', data: string): void {
+  private breakOff(failure: UpstreamFailure): void {
     this.call!.abort();
-    const from = this.lastReplica!.baseUrl;
-    const message = kind === 'error' ? readError(this.stream!.error).message : undefined;
-    this.onFailure(
-      kind === 'error'
-        ? new UpstreamFailure('upstream_error', `${from} reported an error: ${message ?? data.slice(0, 500)}`)
-        : new UpstreamFailure(
-            'upstream_malformed',
-            `${from} sent an event that is no chat completion chunk.`,
-          ),
-    );
+    this.onFailure(failure);
   }
 
   private fail(failure: UpstreamFailure): void {
     this.call?.abort();
-    this.failure = failure.toError();
+    const { modelEndpoint } = this.inference.generation;
+    this.failure = failure.toError(modelEndpoint, this.lastReplica?.baseUrl);
     const error = { code: failure.code, message: failure.message };
-    if (this.stream && !this.stream.isEmpty) {
-      const { text, facts } = this.stream.assemble();
+    if (this.relay && !this.relay.answer.isEmpty) {
+      const { text, facts } = this.relay.answer.assemble();
       this.end({ status: 'error', error, facts }, Buffer.from(text));
     } else this.end({ status: 'error', error }, failure.details.body);
   }
 
+  @guarded
   private onDeadline(): void {
     if (this.ended) return;
     if (!this.opened) {
@@ -341,6 +334,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
   }
 
   /** Also called after the last byte went out; then there is nothing to do. */
+  @guarded
   private onClientGone(): void {
     if (this.response.writableFinished) return;
     this.clientGone = true;
@@ -359,8 +353,8 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
       code: 'client_closed_request',
       message: 'The caller left before the answer was complete.',
     };
-    if (this.stream && !this.stream.isEmpty) {
-      const { text, facts } = this.stream.assemble();
+    if (this.relay && !this.relay.answer.isEmpty) {
+      const { text, facts } = this.relay.answer.assemble();
       this.end({ status: 'cancelled', error, facts }, Buffer.from(text));
     } else this.end({ status: 'cancelled', error }, undefined);
   }
@@ -379,6 +373,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     clearTimeout(this.deadline);
     const closing = this.inference.closing({ ...ending, latencyMs: this.elapsedMs(), ttftMs: this.ttftMs });
     this.services.spool.close(this.spooled!, closing, this.inference.replacedBody, response);
+    this.closing = true;
   }
 
   private elapsedMs(): number {

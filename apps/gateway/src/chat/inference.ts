@@ -4,9 +4,9 @@ import type { InferenceStatus } from '#libs/core/inference/inference-row.js';
 import { TemplateError, type ChatMessage } from '#libs/core/template/template.js';
 import { badRequest, type GatewayError } from '../http/gateway-error.js';
 import { satisfies, type AnswerFacts } from '../providers/openai/openai-answer.js';
-import { upstreamBody } from '../providers/openai/openai-request.js';
+import { choicesAsked, upstreamBody } from '../providers/openai/openai-request.js';
 import type { Assigned } from '../resolve/assign.js';
-import type { ServedEndpoint, ServedModelEndpoint } from '../snapshot/snapshot.js';
+import type { ServedEndpoint } from '../snapshot/snapshot.js';
 import type { ClosingMeta, OpeningMeta } from '../spool/record.js';
 import type { ChatRequest } from './chat-request.js';
 import { newInferenceId } from './inference-id.js';
@@ -31,6 +31,9 @@ export class Inference {
   private readonly messages: readonly ChatMessage[];
   private generationIndex = 0;
   private attempts = 0;
+  /** Of the last attempt that went out. */
+  private ranIndex = 0;
+  private ranBody: Buffer | undefined;
   private prices: TokenPrices | undefined;
   private replica: string | null = null;
 
@@ -67,10 +70,14 @@ export class Inference {
     return this.opening.id;
   }
 
-  /** What the chain would run next. */
+  /** What the chain runs, or would run next. */
   get generation(): Generation {
-    const { generate, fallbacks } = this.assigned.arm.chain.content;
-    return this.generationIndex === 0 ? generate : fallbacks![this.generationIndex - 1]!;
+    return this.generationAt(this.generationIndex);
+  }
+
+  /** How many choices the body asks for. */
+  get choices(): number {
+    return choicesAsked(this.generation, this.request.passed);
   }
 
   get generations(): number {
@@ -83,7 +90,7 @@ export class Inference {
 
   /** The body that ran, where it is not the one the row was opened with. */
   get replacedBody(): Buffer | undefined {
-    return this.generationIndex === 0 ? undefined : this.body;
+    return this.ranIndex === 0 ? undefined : this.ranBody;
   }
 
   /** Goes on to a fallback. */
@@ -91,20 +98,20 @@ export class Inference {
     if (generationIndex === this.generationIndex) return;
     this.generationIndex = generationIndex;
     this.body = this.build();
-    this.replica = null;
-    this.prices = undefined;
   }
 
   /** An attempt goes out. */
-  sent(modelEndpoint: ServedModelEndpoint | undefined, replica: string): void {
+  sent(prices: TokenPrices | undefined, replica: string): void {
     this.attempts++;
-    this.prices = modelEndpoint?.prices;
+    this.ranIndex = this.generationIndex;
+    this.ranBody = this.body;
+    this.prices = prices;
     this.replica = replica;
   }
 
   closing(ending: Ending): ClosingMeta {
     const { facts, error } = ending;
-    const { modelEndpoint, model } = this.generation;
+    const { modelEndpoint, model } = this.generationAt(this.ranIndex);
     const inputTokens = facts?.inputTokens ?? null;
     const outputTokens = facts?.outputTokens ?? null;
     return {
@@ -140,22 +147,16 @@ export class Inference {
     }
   }
 
+  private generationAt(index: number): Generation {
+    const { generate, fallbacks } = this.assigned.arm.chain.content;
+    return index === 0 ? generate : fallbacks![index - 1]!;
+  }
+
   private build(): Buffer {
     const { passed, streamed, streamOptions } = this.request;
-    try {
-      return Buffer.from(
-        upstreamBody(
-          this.assigned.arm.chain.content,
-          this.generation,
-          this.messages,
-          passed,
-          streamed ? streamOptions : undefined,
-        ),
-      );
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      throw badRequest('nested_too_deeply', 'The request body is nested too deeply; flatten it.');
-    }
+    const options = streamed ? streamOptions : undefined;
+    const { content } = this.assigned.arm.chain;
+    return Buffer.from(upstreamBody(content, this.generation, this.messages, passed, options));
   }
 }
 

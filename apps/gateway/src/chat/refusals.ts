@@ -1,5 +1,15 @@
 import { GatewayError } from '../http/gateway-error.js';
 
+/** The gateway itself failed. Its log says why. */
+export function internalError(inferenceId: string): GatewayError {
+  return new GatewayError(
+    500,
+    'server_error',
+    'internal_error',
+    `The gateway failed on this request. Its log says why, under inference id ${inferenceId}.`,
+  );
+}
+
 /** The spool takes no records and the policy is to refuse: 503 before anything is sent upstream. */
 export function refusedBySpool(cause: unknown): GatewayError {
   return new GatewayError(

@@ -1,4 +1,5 @@
 import type { Pool } from 'undici';
+import type { TokenPrices } from '#libs/core/cost/cost.js';
 
 /** One replica with the requests it is working on. */
 export interface Replica {
@@ -28,6 +29,9 @@ export interface QueueTicket {
 export class ReplicaLane {
   replicas: readonly Replica[] = [];
   maxConcurrency = 1;
+  prices: TokenPrices | undefined;
+  /** Bearer token of all its replicas. */
+  credential: string | undefined;
   private readonly queue = new Set<QueueTicket>();
   private turn = 0;
 

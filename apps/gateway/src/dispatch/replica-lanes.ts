@@ -51,6 +51,8 @@ export class ReplicaLanes implements OnApplicationShutdown {
 
   private update(lane: ReplicaLane, modelEndpoint: ServedModelEndpoint): void {
     lane.maxConcurrency = modelEndpoint.maxConcurrencyPerReplica;
+    lane.prices = modelEndpoint.prices;
+    lane.credential = modelEndpoint.credential;
     const before = new Map(lane.replicas.map((replica) => [replica.baseUrl, replica]));
     const wanted = [...new Set(modelEndpoint.replicas.map((replica) => replica.baseUrl))];
     lane.replicas = wanted.map((baseUrl) => {

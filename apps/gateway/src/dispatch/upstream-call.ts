@@ -9,6 +9,8 @@ import { failureOfError, failureOfStatus, retryAfterMs, UpstreamFailure } from '
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 /** As much of an error's body as is read and kept. */
 const MAX_ERROR_BYTES = 64 * 1024;
+/** How long a replica may go on after the end of its answer, before its connection is closed for it. */
+const LINGER_MS = 2_000;
 
 /** Who hears of an attempt. After `onAnswer`, `onStreamEnd` or `onFailure` nothing more comes. */
 export interface UpstreamListener {
@@ -19,6 +21,8 @@ export interface UpstreamListener {
   /** A streamed answer has ended. */
   onStreamEnd(): void;
   onFailure(failure: UpstreamFailure): void;
+  /** The call itself failed, by a fault of the gateway. */
+  onCrash(error: unknown): void;
 }
 
 type State = 'waiting' | 'answer' | 'stream' | 'refusal' | 'over';
@@ -33,6 +37,7 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
   private status = 0;
   private retryAfter: number | undefined;
   private released = false;
+  private linger: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly lane: ReplicaLane,
@@ -84,6 +89,42 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    try {
+      this.take(chunk);
+    } catch (error) {
+      this.crash(error); // undici would swallow it
+    }
+  }
+
+  onResponseEnd(): void {
+    try {
+      this.finish();
+    } catch (error) {
+      this.crash(error);
+    }
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error & { code?: string }): void {
+    this.release();
+    if (this.state === 'over') return;
+    const began = this.state !== 'waiting';
+    this.state = 'over';
+    this.listener.onFailure(failureOfError(error, this.replica.baseUrl, began));
+  }
+
+  /**
+   * Nothing more is wanted of a streamed answer. What the replica still sends is read and dropped, for a moment: the
+   * end usually comes at once, and the connection can be used again.
+   */
+  complete(): void {
+    this.state = 'over';
+    if (this.released) return;
+    this.controller?.resume();
+    this.linger = setTimeout(() => this.abort(), LINGER_MS);
+    this.linger.unref();
+  }
+
+  private take(chunk: Buffer): void {
     if (this.state === 'over') return;
     this.received += chunk.length;
     if (this.received > MAX_ANSWER_BYTES) {
@@ -104,7 +145,7 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
     if (this.state === 'refusal' && this.received > MAX_ERROR_BYTES) this.refused();
   }
 
-  onResponseEnd(): void {
+  private finish(): void {
     this.release();
     switch (this.state) {
       case 'stream':
@@ -122,19 +163,6 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
       case 'over':
         return;
     }
-  }
-
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error & { code?: string }): void {
-    this.release();
-    if (this.state === 'over') return;
-    const began = this.state !== 'waiting';
-    this.state = 'over';
-    this.listener.onFailure(failureOfError(error, this.replica.baseUrl, began));
-  }
-
-  /** Nothing more is wanted of a streamed answer; what the replica still sends is read and dropped. */
-  complete(): void {
-    this.state = 'over';
   }
 
   private answered(): void {
@@ -161,6 +189,11 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
     this.listener.onFailure(failure);
   }
 
+  private crash(error: unknown): void {
+    this.abort();
+    this.listener.onCrash(error);
+  }
+
   private body(): Buffer {
     return this.chunks.length === 1 ? this.chunks[0]! : Buffer.concat(this.chunks);
   }
@@ -168,6 +201,7 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
   private release(): void {
     if (this.released) return;
     this.released = true;
+    clearTimeout(this.linger);
     this.lane.release(this.replica);
   }
 }

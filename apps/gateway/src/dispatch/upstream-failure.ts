@@ -29,6 +29,8 @@ export interface FailureDetails {
   readonly status?: number;
   readonly retryAfterMs?: number;
   readonly reported?: ReportedError;
+  /** What the caller is told instead of the message, which has more. @param at the model endpoint, quoted. */
+  readonly told?: (at: string) => string;
   /** Body of the failed answer, as received. */
   readonly body?: Buffer;
 }
@@ -49,8 +51,14 @@ export class UpstreamFailure {
     return FAILURES[this.code].fallback;
   }
 
-  /** As the caller sees it. */
-  toError(): GatewayError {
+  /**
+   * As the caller sees it: with the model endpoint's name in place of the replica's address, which is the operator's.
+   * @param replica base URL of the last replica, where there was one.
+   */
+  toError(modelEndpoint: string, replica: string | undefined): GatewayError {
+    const name = `"${modelEndpoint}"`;
+    const told = this.details.told?.(name) ?? this.message;
+    const message = replica === undefined ? told : told.replaceAll(replica, name);
     const status = this.details.status ?? FAILURES[this.code].status;
     const { reported, retryAfterMs } = this.details;
     const headers =
@@ -64,11 +72,11 @@ export class UpstreamFailure {
         status,
         'invalid_request_error',
         reported?.code ?? this.code,
-        this.message,
+        message,
         reported?.param,
         headers,
       );
-    return new GatewayError(status, typeOf(status), this.code, this.message, undefined, headers);
+    return new GatewayError(status, typeOf(status), this.code, message, undefined, headers);
   }
 }
 
@@ -93,12 +101,16 @@ export function failureOfStatus(
   if (status === 408) return new UpstreamFailure('upstream_timeout', `${at} answered 408${said}`, details);
   if (status >= 500 || status < 400)
     return new UpstreamFailure('upstream_error', `${at} answered ${status}${said}`, details);
-  if (GATEWAY_AT_FAULT.has(status))
-    return new UpstreamFailure(
-      'upstream_refused_gateway',
-      `${at} refused the gateway with ${status}${said} Check the model endpoint's URL, credential and model name.`,
-      details,
-    );
+  if (GATEWAY_AT_FAULT.has(status)) {
+    const refused = (by: string, why: string) =>
+      `${by} refused the gateway with ${status}${why} Check the model endpoint's URL, credential and model name.`;
+    // Vendors repeat part of the refused key.
+    const told = ABOUT_CREDENTIAL.has(status) ? (name: string) => refused(name, '.') : undefined;
+    return new UpstreamFailure('upstream_refused_gateway', refused(at, said), {
+      ...details,
+      ...(told && { told }),
+    });
+  }
   return new UpstreamFailure('upstream_refused_request', reported.message ?? `${at} answered ${status}.`, {
     ...details,
     status,
@@ -107,6 +119,9 @@ export function failureOfStatus(
 
 /** Unauthorised, forbidden, no such route or model, wrong method, proxy authentication. */
 const GATEWAY_AT_FAULT = new Set([401, 403, 404, 405, 407]);
+
+/** Unauthorised, forbidden, proxy authentication. */
+const ABOUT_CREDENTIAL = new Set([401, 403, 407]);
 
 /** What a failure below HTTP means. @param began whether the answer's headers had arrived. */
 export function failureOfError(

@@ -1,11 +1,14 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { GatewayError } from '../http/gateway-error.js';
 import { sendJson } from '../http/respond.js';
 import { Routes } from '../http/routes.js';
 import { SnapshotStore } from '../snapshot/snapshot.store.js';
 
-/** `GET /healthz`: the process can answer at all. `GET /readyz`: it can route, with or without a database. */
+/** `GET /healthz`: the process can answer at all. `GET /readyz`: it can route, with or without a database, and is not stopping. */
 @Injectable()
-export class HealthRoutes {
+export class HealthRoutes implements OnModuleDestroy {
+  private stopping = false;
+
   constructor(routes: Routes, store: SnapshotStore) {
     routes.add({
       method: 'GET',
@@ -16,9 +19,22 @@ export class HealthRoutes {
       method: 'GET',
       path: '/readyz',
       handle: (_request, response) => {
+        if (this.stopping) throw STOPPING;
         const { epoch, seq } = store.current;
         sendJson(response, 200, { status: 'ok', snapshot: { epoch, seq } });
       },
     });
   }
+
+  /** Nest calls it before the server stops to accept. */
+  onModuleDestroy(): void {
+    this.stopping = true;
+  }
 }
+
+const STOPPING = new GatewayError(
+  503,
+  'service_unavailable_error',
+  'stopping',
+  'The gateway is stopping; send requests to another.',
+);

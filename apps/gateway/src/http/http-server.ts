@@ -7,6 +7,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Settings } from '#libs/platform/config/settings.js';
 import type { Logger } from '#libs/platform/log/logger.js';
 import { LOGGER_TOKEN, SETTINGS_TOKEN } from '../settings.module.js';
@@ -14,10 +15,13 @@ import { errorBody, GatewayError } from './gateway-error.js';
 import { requestIdOf, sendError } from './respond.js';
 import { Routes } from './routes.js';
 
+/** How long clients and load balancers get to notice the end, before connections are closed under them. */
+const NOTICE_MS = 1_000;
 /** Longest time requests in flight get to end when the gateway stops. */
 const DRAIN_MS = 30_000;
 /** Longest time a connection without a complete request is kept open when the gateway stops. */
 const SILENT_MS = 1_000;
+const SWEEP_MS = 20;
 
 /** `node:http` as it is: every layer on top of it costs a multiple of the gateway's own work per request. */
 @Injectable()
@@ -65,13 +69,19 @@ export class HttpServer implements BeforeApplicationShutdown {
     return `http://${host.includes(':') ? `[${host}]` : host}:${bound}`;
   }
 
-  /** Stops accepting and lets the requests in flight end; what they write to is closed only after this. */
+  /**
+   * Stops accepting and lets the requests in flight end; what they write to is closed only after this. Before that,
+   * for a moment, it still answers, with `connection: close` and not ready: a connection that is closed while a
+   * request is on its way to it is a request lost.
+   */
   async beforeApplicationShutdown(): Promise<void> {
     this.stopping = true;
     if (!this.server.listening) return;
+    for (let waited = 0; waited < NOTICE_MS && this.sockets.size > 0; waited += SWEEP_MS)
+      await sleep(SWEEP_MS);
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
     // Connections that become idle while draining would otherwise live on for the keep-alive time.
-    const sweep = setInterval(() => this.server.closeIdleConnections(), 20);
+    const sweep = setInterval(() => this.server.closeIdleConnections(), SWEEP_MS);
     // Node does not count one as idle that never sent anything, as clients open them in advance.
     const silent = setTimeout(() => {
       for (const socket of this.sockets) if (!responseOn(socket)) socket.destroy();

@@ -6,6 +6,7 @@ import { unknownEndpoint } from '../snapshot/unknown-endpoint.js';
 import { assignArm } from './assign.js';
 import { resolvedBody } from './resolved-body.js';
 import { readResolveQuery } from './resolve-query.js';
+import { unitHeaderOf, unitOfResolve } from './unit.js';
 
 /** `GET /v1/resolve/{endpoint}?unit=…&include=config`: for applications that run the chain themselves. */
 @Injectable()
@@ -22,13 +23,14 @@ export class ResolveRoutes {
   }
 
   private resolve(request: IncomingMessage, response: ServerResponse, name: string, query: string): void {
-    const { unit, includeConfig } = readResolveQuery(query);
+    const { unit: queried, includeConfig } = readResolveQuery(query);
+    const unit = unitOfResolve(queried, unitHeaderOf(request));
     const snapshot = this.store.current;
     const endpoint = snapshot.endpoints.get(name);
     if (endpoint === undefined) throw unknownEndpoint(name);
 
     if (unit !== undefined && matches(request.headers['if-none-match'], snapshot.etag)) {
-      response.writeHead(304, ['etag', snapshot.etag, 'cache-control', 'no-cache']);
+      response.writeHead(304, ['etag', snapshot.etag, 'cache-control', 'no-cache', 'vary', 'x-catena-unit']);
       response.end();
       return;
     }
@@ -47,6 +49,8 @@ export class ResolveRoutes {
             snapshot.etag,
             'cache-control',
             'no-cache',
+            'vary',
+            'x-catena-unit',
           ];
     response.writeHead(200, headers);
     response.end(text);

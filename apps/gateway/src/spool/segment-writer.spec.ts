@@ -1,9 +1,10 @@
+import { closeSync, openSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createLogger } from '#libs/platform/log/logger.js';
-import { SegmentCatalog } from './segment-catalog.js';
+import { SegmentCatalog, type Segment } from './segment-catalog.js';
 import { SegmentWriter, type PendingRecord } from './segment-writer.js';
 
 describe('SegmentWriter', () => {
@@ -29,5 +30,32 @@ describe('SegmentWriter', () => {
     writer.close();
     expect(told).toEqual(['a', 'b', 'c']);
     expect(errors.map((error) => error.message)).toEqual(['listener']);
+  });
+
+  it('goes on in another file after a failed write, so that the full one can be deleted', async () => {
+    const catalog = new SegmentCatalog(directory, createLogger('test', 'silent'));
+    const writer = new SegmentWriter(catalog, 'interval', 1e6, () => undefined);
+    const append = () =>
+      new Promise<Segment>((resolve, reject) => {
+        writer.append('opening', '{}', Buffer.from('x'), undefined, {
+          written: (segment) => {
+            segment.live++;
+            resolve(segment);
+          },
+          failed: reject,
+        });
+      });
+    const first = await append();
+    const opened = writer as unknown as { fd: number };
+    const real = opened.fd;
+    opened.fd = openSync('/dev/full', 'w'); // every write fails with ENOSPC
+    await expect(append()).rejects.toMatchObject({ code: 'ENOSPC' });
+    const second = await append();
+    expect(second.number).toBe(first.number + 1);
+    catalog.settle(first);
+    expect(catalog.count).toBe(1);
+    expect(catalog.heldBytes).toBe(second.size);
+    writer.close();
+    closeSync(real);
   });
 });

@@ -170,6 +170,7 @@ export class SegmentWriter {
       }
     } catch (error) {
       this.undo(segment, written);
+      this.abandon(segment);
       throw error;
     }
     this.catalog.grow(segment, total);
@@ -186,6 +187,22 @@ export class SegmentWriter {
       closeSync(this.fd!);
       this.fd = undefined;
     }
+  }
+
+  /**
+   * After a failed write the next one goes to a file of its own. The active file is never deleted: on a full disk it
+   * would keep the room that it takes, also when all in it is in PostgreSQL.
+   */
+  private abandon(segment: Segment): void {
+    if (segment.size === 0 || this.fd === undefined) return;
+    const { fd } = this;
+    this.fd = undefined;
+    try {
+      if (this.fsync !== 'off') fdatasyncSync(fd);
+    } catch (error) {
+      this.onError(error as Error, 'the spool could not be forced to the disk');
+    }
+    closeSync(fd);
   }
 
   private sync(done: (error: Error | undefined) => void): void {

@@ -11,7 +11,8 @@ import type { Unclosed } from './spool-reader.js';
 /** Rows in memory on their way to PostgreSQL, in bytes; beyond it they wait on the disk only. */
 const MEMORY_BYTES = 32 * 1024 * 1024;
 const SEGMENT_BYTES = 32 * 1024 * 1024;
-const DROP_LOG_INTERVAL_MS = 10_000;
+/** A full disk fails every request; the log hears of it this often. */
+const FAILURE_LOG_INTERVAL_MS = 10_000;
 
 export interface SpoolOptions {
   readonly directory: string;
@@ -89,7 +90,8 @@ export class Spool {
   private readonly lock: DirectoryLock;
   private readonly catalog: SegmentCatalog;
   private readonly writer: SegmentWriter;
-  private lastDropLog = -Infinity;
+  /** By message, `performance.now()`. */
+  private readonly lastLogs = new Map<string, number>();
   private onRow: () => void = () => undefined;
 
   /** @throws DirectoryLockedError when another gateway uses the directory. */
@@ -132,7 +134,7 @@ export class Spool {
       const full = new SpoolFullError('The spool has reached CATENA_SPOOL_MAX_BYTES.');
       if (this.options.whenFull === 'refuse') throw full;
       inference.dropped = true;
-      this.logDrop(full);
+      this.logFailure(full, DROPPING);
       this.tellLater(() => listener.onOpened(undefined));
       return inference;
     }
@@ -180,12 +182,12 @@ export class Spool {
 
   openingFailed(inference: SpooledInference, error: Error): void {
     if (this.options.whenFull === 'refuse') {
-      this.logger.error({ err: error }, 'the spool takes no records; requests are refused');
+      this.logFailure(error, 'the spool takes no records; requests are refused');
       inference.listener.onOpened(error);
       return;
     }
     inference.dropped = true;
-    this.logDrop(error);
+    this.logFailure(error, DROPPING);
     inference.listener.onOpened(undefined);
   }
 
@@ -197,7 +199,7 @@ export class Spool {
 
   /** The row still goes to PostgreSQL from memory; only a crash right now would leave it `interrupted`. */
   closingFailed(pending: PendingClosing, error: Error): Error | undefined {
-    this.logger.error({ err: error, id: pending.inference.meta.id }, 'a closing could not be spooled');
+    this.logFailure(error, 'closings cannot be spooled; their rows are in memory only');
     this.metrics.pendingRows++;
     this.backlog.push(rowOf(pending, undefined), undefined);
     this.onRow();
@@ -225,12 +227,15 @@ export class Spool {
     });
   }
 
-  private logDrop(error: Error): void {
-    if (performance.now() - this.lastDropLog < DROP_LOG_INTERVAL_MS) return;
-    this.lastDropLog = performance.now();
-    this.logger.error({ err: error }, 'the spool takes no records; requests are answered without a row');
+  private logFailure(error: Error, what: string): void {
+    const now = performance.now();
+    if (now - (this.lastLogs.get(what) ?? -Infinity) < FAILURE_LOG_INTERVAL_MS) return;
+    this.lastLogs.set(what, now);
+    this.logger.error({ err: error }, what);
   }
 }
+
+const DROPPING = 'the spool takes no records; requests are answered without a row';
 
 const SILENT: SpoolListener = { onOpened: () => undefined, onClosed: () => undefined };
 

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { validate, version } from 'uuid';
 import { DomainError } from '#libs/core/errors/catalogue.js';
+import { nestsTooDeeply } from '#libs/core/nesting/nesting.js';
 import type { Caller } from '../http/caller.js';
 import { decodeCursor, pageOf, type Page } from '../http/page.js';
 import { getStatement, listStatement, summaryStatement, type Statement } from './inference-sql.js';
@@ -76,7 +77,8 @@ const isUuid = (key: unknown): key is string => typeof key === 'string' && valid
 function parsed(text: string | null): unknown {
   if (text === null) return null;
   try {
-    return JSON.parse(text);
+    const value: unknown = JSON.parse(text);
+    return nestsTooDeeply(value, text.length) ? text : value;
   } catch {
     return text;
   }

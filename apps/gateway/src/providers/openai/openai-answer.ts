@@ -1,3 +1,5 @@
+import { nestsTooDeeply } from '#libs/core/nesting/nesting.js';
+
 /** What an inference row keeps of an answer. */
 export interface AnswerFacts {
   readonly finishReason: string | null;
@@ -17,13 +19,31 @@ type Fields = Record<string, unknown>;
 const MAX_INTEGER = 2_147_483_647;
 
 /**
+ * The JSON of an answer's bytes.
+ * @returns undefined where they are none, or nest too deeply to be worked with.
+ */
+export function parseAnswer(body: Buffer): unknown {
+  try {
+    const parsed: unknown = JSON.parse(body.toString('utf8'));
+    return nestsTooDeeply(parsed, body.length) ? undefined : parsed;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
  * Reads a chat completion.
- * @returns undefined where the bytes are no JSON object with choices.
+ * @returns undefined for anything that is no JSON object with at least one choice and no error.
  */
 export function readAnswer(parsed: unknown): AnswerFacts | undefined {
-  if (!isFields(parsed) || !Array.isArray(parsed['choices'])) return undefined;
+  if (!isFields(parsed) || !Array.isArray(parsed['choices']) || carriesError(parsed)) return undefined;
   const choices = (parsed['choices'] as unknown[]).filter(isFields);
-  const usage = readUsage(parsed['usage']);
+  return choices.length === 0 ? undefined : factsOf(choices, parsed['usage']);
+}
+
+/** What a row keeps of choices, as far as they came, and of the usage told. */
+export function factsOf(choices: readonly Fields[], reportedUsage: unknown): AnswerFacts {
+  const usage = readUsage(reportedUsage);
   return {
     finishReason: textOf(choices[0]?.['finish_reason']),
     inputTokens: usage?.inputTokens ?? null,
@@ -36,8 +56,13 @@ export function readAnswer(parsed: unknown): AnswerFacts | undefined {
   };
 }
 
+/** Whether a server put an error into what should be an answer. */
+export function carriesError(answer: Fields): boolean {
+  return answer['error'] !== undefined && answer['error'] !== null;
+}
+
 /** `usage` of an answer, where it is there. */
-export function readUsage(
+function readUsage(
   value: unknown,
 ): { readonly inputTokens: number | null; readonly outputTokens: number | null } | undefined {
   if (!isFields(value)) return undefined;

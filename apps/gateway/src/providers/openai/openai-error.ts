@@ -3,7 +3,6 @@ import { isFields } from './openai-answer.js';
 /** What a server said about its failure. */
 export interface ReportedError {
   readonly message: string | undefined;
-  readonly type: string | undefined;
   readonly code: string | undefined;
   readonly param: string | undefined;
 }
@@ -22,7 +21,6 @@ export function readError(body: unknown): ReportedError {
   const code = error['code'];
   return {
     message: message?.slice(0, MAX_MESSAGE),
-    type: textOf(error['type']),
     // vLLM repeats the status as a number here.
     code: textOf(code),
     param: textOf(error['param']),
@@ -34,7 +32,7 @@ export function readErrorBytes(bytes: Buffer): ReportedError {
   try {
     return readError(JSON.parse(bytes.toString('utf8')));
   } catch {
-    return { message: undefined, type: undefined, code: undefined, param: undefined };
+    return { message: undefined, code: undefined, param: undefined };
   }
 }
 

@@ -6,13 +6,37 @@ type Fields = Readonly<Record<string, unknown>>;
 /** Limits that mean the same; a chain that pins one of them pins the other. */
 const OUTPUT_LIMITS = ['max_tokens', 'max_completion_tokens'] as const;
 
+/** Fields by which some servers run another model or prompt than the one named: those two are the chain's. */
+const REROUTING = ['models', 'route', 'provider', 'chat_template'] as const;
+
+/** Every name under which a server takes an output format (OpenAI, vLLM, SGLang, llama.cpp). */
+const OUTPUT_FORMATS = [
+  'response_format',
+  'structured_outputs',
+  'guided_json',
+  'guided_regex',
+  'guided_choice',
+  'guided_grammar',
+  'guided_decoding_backend',
+  'guided_whitespace_pattern',
+  'json_schema',
+  'regex',
+  'ebnf',
+  'grammar',
+] as const;
+
+/** How many choices the body of `upstreamBody` asks for. */
+export function choicesAsked({ extraBody, parameters }: Generation, passed: Fields): number {
+  const n: unknown = extraBody?.['n'] ?? parameters?.['n'] ?? passed['n'];
+  return typeof n === 'number' && n > 1 ? n : 1;
+}
+
 /**
  * The body of `POST /chat/completions` for one generation of a chain, as JSON text. Later wins: fields of the
  * request, parameters of the chain, its extraBody, its output contract, and what the gateway itself needs.
  * Why in this order: docs/adr/0004-what-a-chain-pins.md.
  * @param passed fields of the request without those the gateway handles.
  * @param streamOptions the request's, or undefined where the answer is not streamed.
- * @throws RangeError when the request is nested too deeply to be written.
  */
 export function upstreamBody(
   chain: ChainContent,
@@ -26,7 +50,8 @@ export function upstreamBody(
   if (OUTPUT_LIMITS.some((name) => parameters?.[name] !== undefined || extraBody?.[name] !== undefined))
     for (const name of OUTPUT_LIMITS) delete body[name];
   // The contract is the chain's: a caller's own format would ask for something else.
-  if (chain.output) delete body['response_format'];
+  if (chain.output) for (const name of OUTPUT_FORMATS) delete body[name];
+  for (const name of REROUTING) delete body[name];
   Object.assign(body, parameters, extraBody);
   // strict: false asks for nothing upstream; the answer is only held against the schema.
   if (chain.output && chain.output.strict !== false) {

@@ -1,4 +1,5 @@
-import { isFields, readAnswer, readUsage, type AnswerFacts } from './openai-answer.js';
+import { nestsTooDeeply } from '#libs/core/nesting/nesting.js';
+import { carriesError, factsOf, isFields, type AnswerFacts } from './openai-answer.js';
 
 type Fields = Record<string, unknown>;
 
@@ -32,11 +33,8 @@ export class StreamedAnswer {
     } catch {
       return 'malformed';
     }
-    if (!isFields(chunk)) return 'malformed';
-    if (chunk['error'] !== undefined && chunk['error'] !== null) {
-      this.error = chunk;
-      return 'error';
-    }
+    if (!isFields(chunk) || nestsTooDeeply(chunk, data.length)) return 'malformed';
+    if (carriesError(chunk)) return this.failed(chunk);
     const choices = chunk['choices'];
     if (!Array.isArray(choices)) return chunk['object'] === 'error' ? this.failed(chunk) : 'malformed';
     if (chunk['usage']) this.usage = chunk['usage'];
@@ -59,6 +57,11 @@ export class StreamedAnswer {
     this.template = templateOf(data, delta['content'], message);
   }
 
+  /** Choices that began. */
+  get begun(): number {
+    return this.choices.size;
+  }
+
   /** Whether every choice that began has ended. */
   get isFinished(): boolean {
     if (this.choices.size === 0) return false;
@@ -75,16 +78,7 @@ export class StreamedAnswer {
   assemble(): { readonly text: string; readonly facts: AnswerFacts } {
     const choices = [...this.choices.values()].sort((a, b) => Number(a['index']) - Number(b['index']));
     const completion = { ...this.envelope, choices, usage: this.usage };
-    const usage = readUsage(this.usage);
-    const facts = readAnswer(completion)!;
-    return {
-      text: JSON.stringify(completion),
-      facts: {
-        ...facts,
-        inputTokens: usage?.inputTokens ?? null,
-        outputTokens: usage?.outputTokens ?? null,
-      },
-    };
+    return { text: JSON.stringify(completion), facts: factsOf(choices, this.usage) };
   }
 
   private failed(chunk: Fields): ChunkKind {
@@ -153,13 +147,15 @@ function differingText(data: string, { before, after }: Template): string | unde
 function mergeInto(target: Fields, delta: Fields): boolean {
   let brought = false;
   for (const name in delta) {
+    // As JSON it is a field like any other; assigned, it would be the object's prototype, shared with all others.
+    if (name === '__proto__') continue;
     const value = delta[name];
     if (name === 'role') {
       target['role'] = value;
     } else if (typeof value === 'string') {
-      if (value === '') target[name] ??= '';
+      const before = own(target, name);
+      if (value === '') target[name] = before ?? '';
       else {
-        const before = target[name];
         target[name] = typeof before === 'string' ? before + value : value;
         brought = true;
       }
@@ -167,7 +163,10 @@ function mergeInto(target: Fields, delta: Fields): boolean {
       if (value.length === 0) continue;
       brought = true;
       if (name === 'tool_calls') mergeToolCalls(target, value);
-      else target[name] = [...(Array.isArray(target[name]) ? (target[name] as unknown[]) : []), ...value];
+      else {
+        const before = own(target, name);
+        target[name] = Array.isArray(before) ? [...(before as unknown[]), ...value] : value;
+      }
     } else if (value !== null && value !== undefined) {
       if (isFields(value)) mergeInto(fieldsAt(target, name), value);
       else target[name] = value;
@@ -178,7 +177,8 @@ function mergeInto(target: Fields, delta: Fields): boolean {
 }
 
 function mergeToolCalls(target: Fields, deltas: readonly unknown[]): void {
-  const calls = (target['tool_calls'] ??= []) as Fields[];
+  if (!Array.isArray(target['tool_calls'])) target['tool_calls'] = [];
+  const calls = target['tool_calls'] as Fields[];
   for (const delta of deltas) {
     if (!isFields(delta)) continue;
     const { index, ...rest } = delta;
@@ -195,6 +195,14 @@ function mergeToolCalls(target: Fields, deltas: readonly unknown[]): void {
 }
 
 function fieldsAt(target: Fields, name: string): Fields {
-  if (!isFields(target[name])) target[name] = {};
-  return target[name] as Fields;
+  const held = own(target, name);
+  if (isFields(held)) return held;
+  const fields: Fields = {};
+  target[name] = fields;
+  return fields;
+}
+
+/** What an upstream names must not be found on the prototype: `constructor`, `toString`. */
+function own(target: Fields, name: string): unknown {
+  return Object.hasOwn(target, name) ? target[name] : undefined;
 }

@@ -34,6 +34,22 @@ export function unitOf(header: string | undefined, metadataUnit: unknown, user: 
   return undefined;
 }
 
+/**
+ * The unit of a resolve request: the parameter `unit` of its query, or the header.
+ * @throws GatewayError 400 where both are there and differ.
+ */
+export function unitOfResolve(queried: string | undefined, header: string | undefined): string | undefined {
+  if (header === undefined) return queried;
+  const unit = checked(decodeHeader(header), 'x-catena-unit');
+  if (queried !== undefined && queried !== unit)
+    throw badRequest(
+      'ambiguous_unit',
+      'The parameter "unit" and the header x-catena-unit differ; send one of them.',
+      'unit',
+    );
+  return unit;
+}
+
 function checked(unit: unknown, param: string): string {
   if (typeof unit !== 'string')
     throw badRequest('bad_unit', `"${param}" is not a string; send the unit as text.`, param);

@@ -1,0 +1,19 @@
+/** What can be told that one of its callbacks has thrown. */
+interface Crashable {
+  onCrash(error: unknown): void;
+}
+
+/**
+ * Method decorator for callbacks: what they throw goes to `onCrash`. Whoever calls them (undici, a timer, the spool,
+ * the queue of another request) can do nothing with it: it would be swallowed, or end the process.
+ */
+export function guarded(_target: Crashable, _name: string, descriptor: PropertyDescriptor): void {
+  const method = descriptor.value as (...given: unknown[]) => void;
+  descriptor.value = function (this: Crashable, ...given: unknown[]): void {
+    try {
+      method.apply(this, given);
+    } catch (error) {
+      this.onCrash(error);
+    }
+  };
+}
