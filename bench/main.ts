@@ -38,11 +38,12 @@ const text = markdownTable(table);
 console.log(`\n${text}`);
 if (options.write) {
   const page = 'docs/benchmarks.md';
-  const MARKS = /(<!-- table -->\n)[\s\S]*?(\n<!-- \/table -->)/;
+  const MARKS = /(<!-- table -->)[\s\S]*?(<!-- \/table -->)/;
   const machine = `${new Date().toISOString().slice(0, 10)}, Node ${process.version}, ${availableParallelism()} × ${cpus()[0]?.model ?? 'unknown processor'}, ${rounds} rounds.`;
   const before = await readFile(page, 'utf8');
+  if (!MARKS.test(before)) throw new Error(`${page} has no marks for the table.`);
   await writeFile(
     page,
-    before.replace(MARKS, (_, open: string, close: string) => `${open}\n${machine}\n\n${text}\n${close}`),
+    before.replace(MARKS, (_, open: string, close: string) => `${open}\n\n${machine}\n\n${text}\n\n${close}`),
   );
 }
