@@ -19,6 +19,18 @@ import { SplitService } from './split.service.js';
 const NameParam = (): MethodDecorator =>
   ApiParam({ name: 'name', description: 'Name of the endpoint.', example: 'support-bot' });
 
+/** What a division can be refused for; the preview refuses what the PUT refuses. */
+const PLAN_ERRORS = [
+  'VALIDATION_FAILED',
+  'INVALID_JSON',
+  'NOT_FOUND',
+  'ARCHIVED',
+  'REVISION_CONFLICT',
+  'REFERENCE_NOT_FOUND',
+  'REFERENCE_ARCHIVED',
+  'DIGEST_MISMATCH',
+] as const;
+
 @ApiTags('splits')
 @ApiExtraModels(PinnedChainDto)
 @Controller('api/v1/endpoints/:name')
@@ -33,16 +45,7 @@ export class SplitController {
       'Makes a new immutable revision, derived from the one in force by moving the fewest buckets possible. Chains are pinned. Gateways follow within a moment.',
   })
   @ApiOkResponse({ description: 'The split now in force.', type: SplitDto })
-  @ApiErrors(
-    'VALIDATION_FAILED',
-    'INVALID_JSON',
-    'NOT_FOUND',
-    'ARCHIVED',
-    'REVISION_CONFLICT',
-    'REFERENCE_NOT_FOUND',
-    'REFERENCE_ARCHIVED',
-    'DIGEST_MISMATCH',
-  )
+  @ApiErrors(...PLAN_ERRORS)
   put(
     @CallerParam() caller: Caller,
     @Param('name') name: string,
@@ -59,16 +62,7 @@ export class SplitController {
     description: 'Takes what the PUT takes, and refuses what it refuses.',
   })
   @ApiOkResponse({ description: 'What the PUT would do.', type: SplitPreviewDto })
-  @ApiErrors(
-    'VALIDATION_FAILED',
-    'INVALID_JSON',
-    'NOT_FOUND',
-    'ARCHIVED',
-    'REVISION_CONFLICT',
-    'REFERENCE_NOT_FOUND',
-    'REFERENCE_ARCHIVED',
-    'DIGEST_MISMATCH',
-  )
+  @ApiErrors(...PLAN_ERRORS)
   preview(
     @CallerParam() caller: Caller,
     @Param('name') name: string,
