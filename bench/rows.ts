@@ -9,9 +9,10 @@ import { finished } from 'node:stream/promises';
 import { v7 } from 'uuid';
 import { DEFAULT_WORKSPACE_ID } from '#libs/platform/database/default-workspace.js';
 import { COPY_COLUMNS, COPY_HEADER, COPY_TRAILER } from '../apps/gateway/src/spool/copy-format.js';
+import { closingMeta, openingColumns } from '../apps/gateway/src/spool/columns.js';
 import { InferenceSink } from '../apps/gateway/src/spool/inference-sink.js';
-import type { ClosingMeta, OpeningMeta } from '../apps/gateway/src/spool/record.js';
-import { RowEncoder } from '../apps/gateway/src/spool/row-encoder.js';
+import { CLOSING_HEAD_BYTES, type ClosingMeta, type OpeningMeta } from '../apps/gateway/src/spool/record.js';
+import { RowSlabs } from '../apps/gateway/src/spool/row-slabs.js';
 import { Shipper } from '../apps/gateway/src/spool/shipper.js';
 import { Spool } from '../apps/gateway/src/spool/spool.js';
 import { SpoolMetrics } from '../apps/gateway/src/spool/spool.metrics.js';
@@ -95,9 +96,11 @@ function oneInference(spool: Spool): Promise<void> {
 }
 
 async function bareCopy(client: Client): Promise<number> {
-  const encoder = new RowEncoder();
+  const slabs = new RowSlabs();
   const encoded = Array.from({ length: ROWS }, () => {
-    const { slab, start, end } = encoder.encode(opening(), CLOSING, REQUEST, RESPONSE);
+    const opened = openingColumns(opening());
+    const closed = closingMeta(opened, { segment: 0, offset: 0 }, CLOSING).subarray(CLOSING_HEAD_BYTES);
+    const { slab, start, end } = slabs.add(opened, closed, REQUEST, RESPONSE);
     return slab.bytes.subarray(start, end);
   });
   const copied = Buffer.concat([COPY_HEADER, ...encoded, COPY_TRAILER]);

@@ -97,18 +97,19 @@ class Process {
 
   async open(
     fields: Partial<OpeningMeta> = {},
-  ): Promise<SpooledInference & { closed: Promise<Error | undefined> }> {
+  ): Promise<SpooledInference & { id: string; closed: Promise<Error | undefined> }> {
     const waits = {
       opened: Promise.withResolvers<Error | undefined>(),
       closed: Promise.withResolvers<Error | undefined>(),
     };
-    const inference = this.spool.open(opening(fields), REQUEST, {
+    const meta = opening(fields);
+    const inference = this.spool.open(meta, REQUEST, {
       onOpened: waits.opened.resolve,
       onClosed: waits.closed.resolve,
     });
     const error = await waits.opened.promise;
     if (error) throw error;
-    return Object.assign(inference, { closed: waits.closed.promise });
+    return Object.assign(inference, { id: meta.id, closed: waits.closed.promise });
   }
 
   async complete(
@@ -120,7 +121,7 @@ class Process {
     this.spool.close(inference, closing(closed), undefined, response);
     const error = await inference.closed;
     if (error) throw error;
-    return inference.meta.id;
+    return inference.id;
   }
 
   /** Ends as `kill -9` would, but for the lock and descriptors, which a process takes with it. */
@@ -211,7 +212,7 @@ describe('the spool', () => {
     await stored(2);
     expect((await rows()).map((row) => [row.id, row.status, row.response, row.request])).toEqual([
       [done, 'ok', '{"choices":[]}', REQUEST.toString()],
-      [cut.meta.id, 'interrupted', null, REQUEST.toString()],
+      [cut.id, 'interrupted', null, REQUEST.toString()],
     ]);
   });
 
@@ -250,7 +251,7 @@ describe('the spool', () => {
       await stored(3);
       expect((await rows()).map((row) => [row.id, row.status])).toEqual([
         [whole, 'ok'],
-        [torn.meta.id, 'interrupted'],
+        [torn.id, 'interrupted'],
         [later, 'ok'],
       ]);
       expect(logged.filter((line) => line.msg.includes('did not finish')).length).toBe(1);
@@ -319,7 +320,7 @@ describe('the spool', () => {
       const second = ship(begin());
       await stored(2);
       expect((await rows()).map((row) => [row.id, row.status])).toEqual([
-        [hit.meta.id, 'interrupted'],
+        [hit.id, 'interrupted'],
         [after, 'ok'],
       ]);
       await eventually(async () => (await damaged()).length === 1);
@@ -369,8 +370,8 @@ describe('the spool', () => {
       await database.client.query('TRUNCATE inference');
       ship(begin());
       await stored(1); // the filler ended in the first file
-      expect((await rows()).map((row) => [row.id, row.status])).toEqual([[kept.meta.id, 'ok']]);
-      expect(filler).not.toBe(kept.meta.id);
+      expect((await rows()).map((row) => [row.id, row.status])).toEqual([[kept.id, 'ok']]);
+      expect(filler).not.toBe(kept.id);
       await eventually(async () => (await damaged()).length === 2);
     });
 
@@ -393,7 +394,7 @@ describe('the spool', () => {
       ship(begin());
       await stored(3);
       expect((await rows()).filter((row) => row.status === 'interrupted').map((row) => row.id)).toEqual([
-        hit.meta.id,
+        hit.id,
       ]);
       await eventually(async () => (await damaged()).length === 1);
     });
@@ -543,7 +544,7 @@ describe('the spool', () => {
         ship(restarts ? begin() : process);
         await stored(2);
         expect((await rows()).map((row) => [row.id, row.status, row.response?.length])).toEqual([
-          [held.meta.id, status, status === 'ok' ? large.length : undefined],
+          [held.id, status, status === 'ok' ? large.length : undefined],
           [after, 'ok', large.length],
         ]);
         expect(logged.filter((line) => /damaged|did not finish/.test(line.msg))).toEqual([]);

@@ -2,7 +2,7 @@ import pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { finished } from 'node:stream/promises';
 import { COPY_COLUMNS, COPY_HEADER, COPY_TRAILER } from './copy-format.js';
-import type { Slab } from './row-encoder.js';
+import type { Slab } from './row-slabs.js';
 import type { ShippableRow } from './shippable-row.js';
 
 /** A row that can never be stored, and why. */
@@ -49,11 +49,7 @@ export class InferenceSink {
       );
     }, BATCH_TIMEOUT_MS);
     try {
-      const refused = rows.flatMap((row) =>
-        'error' in row.encoded ? [{ row, error: row.encoded.error }] : [],
-      );
-      const fit = refused.length === 0 ? rows : rows.filter((row) => 'slab' in row.encoded);
-      return fit.length === 0 ? refused : [...refused, ...(await this.storeOrDivide(client, fit))];
+      return await this.storeOrDivide(client, rows);
     } catch (error) {
       failure = error as Error;
       throw error;
@@ -131,13 +127,12 @@ function blocksOf(rows: readonly ShippableRow[]): Buffer[] {
   let slab: Slab | undefined;
   let start = 0;
   let end = 0;
-  for (const { encoded } of rows) {
-    if (!('slab' in encoded)) continue;
-    if (encoded.slab !== slab || encoded.start !== end) {
+  for (const row of rows) {
+    if (row.slab !== slab || row.start !== end) {
       if (slab) blocks.push(slab.bytes.subarray(start, end));
-      ({ slab, start } = encoded);
+      ({ slab, start } = row);
     }
-    end = encoded.end;
+    end = row.end;
   }
   if (slab) blocks.push(slab.bytes.subarray(start, end));
   blocks.push(COPY_TRAILER);

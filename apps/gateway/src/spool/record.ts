@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import type { InferenceClosing, InferenceOpening } from '#libs/core/inference/inference-row.js';
 
-/** An opening without its request body, which is kept as the bytes that were sent. */
+/** An opening without its request body, which is kept as bytes. */
 export type OpeningMeta = Omit<InferenceOpening, 'request'>;
 /** A closing without its response body, which is kept as bytes. */
 export type ClosingMeta = Omit<InferenceClosing, 'response'>;
@@ -14,7 +14,10 @@ export interface Position {
 
 export interface OpeningRecord {
   readonly kind: 'opening';
-  readonly meta: OpeningMeta;
+  /** Of the inference, in hex. */
+  readonly id: string;
+  /** See `openingColumns`. */
+  readonly columns: Buffer;
   readonly request: Buffer;
 }
 
@@ -22,7 +25,8 @@ export interface ClosingRecord {
   readonly kind: 'closing';
   readonly id: string;
   readonly opening: Position;
-  readonly meta: ClosingMeta;
+  /** See `ClosingColumns`. */
+  readonly columns: Buffer;
   /** The body of the last attempt, where it differs from the opening's: a fallback ran. */
   readonly request: Buffer | undefined;
   readonly response: Buffer | undefined;
@@ -30,28 +34,27 @@ export interface ClosingRecord {
 
 /*
  * On disk: crc32 of all that follows (u32) · kind (u8) · lengths of meta, request and response (u32 each, ABSENT
- * where there is none) · meta as JSON · request · response. Little-endian. The checksum tells a record that was
- * being written when the process died from one that was finished.
+ * where there is none) · meta · request · response. Little-endian. The checksum tells a record that was being
+ * written when the process died from one that was finished.
+ *
+ * Meta of an opening: its columns as COPY takes them, the first of which is the id. Meta of a closing: the id as a
+ * column too, segment and offset of the opening (u32 each), its columns. So the row for COPY is put together from
+ * the two by copying bytes. Kinds 1 and 2 had JSON for meta and were never released; a segment of them is set aside.
  */
 const HEADER_BYTES = 17;
-/** With its first byte of meta: what `mayBeginRecord` looks at. */
-export const RECORD_HEAD_BYTES = HEADER_BYTES + 1;
-const BRACE = 0x7b;
-const OPENING = 1;
-const CLOSING = 2;
+export const ID_COLUMN_BYTES = 20;
+/** What stands before the columns in the meta of a closing. */
+export const CLOSING_HEAD_BYTES = ID_COLUMN_BYTES + 8;
+/** With the length of the id, with which every meta begins: what `mayBeginRecord` looks at. */
+export const RECORD_HEAD_BYTES = HEADER_BYTES + 4;
+const ID_BYTES = 16;
+const OPENING = 3;
+const CLOSING = 4;
 const ABSENT = 0xffff_ffff;
 
-/** Upper bound of the bytes `writeRecord` needs. */
-export function recordBound(meta: string, request: Buffer | undefined, response: Buffer | undefined): number {
-  return HEADER_BYTES + meta.length * 3 + (request?.length ?? 0) + (response?.length ?? 0);
-}
-
-export function openingText(meta: OpeningMeta): string {
-  return JSON.stringify(meta);
-}
-
-export function closingText(id: string, opening: Position, meta: ClosingMeta): string {
-  return JSON.stringify({ id, opening, meta });
+/** Bytes of a record. */
+export function recordBytes(meta: Buffer, request: Buffer | undefined, response: Buffer | undefined): number {
+  return HEADER_BYTES + meta.length + (request?.length ?? 0) + (response?.length ?? 0);
 }
 
 /** Writes a record at `offset`. @returns its length in bytes. */
@@ -59,17 +62,16 @@ export function writeRecord(
   into: Buffer,
   offset: number,
   kind: 'opening' | 'closing',
-  meta: string,
+  meta: Buffer,
   request: Buffer | undefined,
   response: Buffer | undefined,
 ): number {
   let cursor = offset + HEADER_BYTES;
-  const metaBytes = into.write(meta, cursor, 'utf8');
-  cursor += metaBytes;
+  cursor += meta.copy(into, cursor);
   if (request) cursor += request.copy(into, cursor);
   if (response) cursor += response.copy(into, cursor);
   into[offset + 4] = kind === 'opening' ? OPENING : CLOSING;
-  into.writeUInt32LE(metaBytes, offset + 5);
+  into.writeUInt32LE(meta.length, offset + 5);
   into.writeUInt32LE(request ? request.length : ABSENT, offset + 9);
   into.writeUInt32LE(response ? response.length : ABSENT, offset + 13);
   into.writeUInt32LE(crc32(into.subarray(offset + 4, cursor)), offset);
@@ -92,35 +94,41 @@ export function recordLength(from: Buffer, offset: number): number | undefined {
 /** Whether the head at `offset`, RECORD_HEAD_BYTES long, is one that `writeRecord` can have written. */
 export function mayBeginRecord(from: Buffer, offset: number): boolean {
   const kind = from[offset + 4];
-  if (from[offset + HEADER_BYTES] !== BRACE || from.readUInt32LE(offset + 5) < 2) return false;
-  if (kind === CLOSING) return true;
+  if (kind !== OPENING && kind !== CLOSING) return false;
+  if (from.readInt32BE(offset + HEADER_BYTES) !== ID_BYTES) return false;
+  const metaBytes = from.readUInt32LE(offset + 5);
+  if (kind === CLOSING) return metaBytes >= CLOSING_HEAD_BYTES;
   return (
-    kind === OPENING && from.readUInt32LE(offset + 9) !== ABSENT && from.readUInt32LE(offset + 13) === ABSENT
+    metaBytes >= ID_COLUMN_BYTES &&
+    from.readUInt32LE(offset + 9) !== ABSENT &&
+    from.readUInt32LE(offset + 13) === ABSENT
   );
 }
 
 /**
- * Reads the record at `offset`. Its bodies are views into `from`.
+ * Reads the record at `offset`. Its columns and bodies are views into `from`.
  * @returns undefined for a record that is incomplete or damaged.
  */
 export function readRecord(from: Buffer, offset: number): OpeningRecord | ClosingRecord | undefined {
   const length = recordLength(from, offset);
   if (length === undefined || offset + length > from.length) return undefined;
   if (crc32(from.subarray(offset + 4, offset + length)) !== from.readUInt32LE(offset)) return undefined;
-  const kind = from[offset + 4];
+  if (length < RECORD_HEAD_BYTES || !mayBeginRecord(from, offset)) return undefined;
   const metaStart = offset + HEADER_BYTES;
   const metaEnd = metaStart + from.readUInt32LE(offset + 5);
   const requestLength = from.readUInt32LE(offset + 9);
   const requestEnd = metaEnd + (requestLength === ABSENT ? 0 : requestLength);
   const request = requestLength === ABSENT ? undefined : from.subarray(metaEnd, requestEnd);
-  const meta: unknown = JSON.parse(from.toString('utf8', metaStart, metaEnd));
-  if (kind === OPENING) return { kind: 'opening', meta: meta as OpeningMeta, request: request! };
-  if (kind !== CLOSING) return undefined;
-  const closing = meta as { id: string; opening: Position; meta: ClosingMeta };
+  const id = from.toString('hex', metaStart + ID_COLUMN_BYTES - ID_BYTES, metaStart + ID_COLUMN_BYTES);
+  if (from[offset + 4] === OPENING)
+    return { kind: 'opening', id, columns: from.subarray(metaStart, metaEnd), request: request! };
+  const position = metaStart + ID_COLUMN_BYTES;
   const hasResponse = from.readUInt32LE(offset + 13) !== ABSENT;
   return {
     kind: 'closing',
-    ...closing,
+    id,
+    opening: { segment: from.readUInt32LE(position), offset: from.readUInt32LE(position + 4) },
+    columns: from.subarray(metaStart + CLOSING_HEAD_BYTES, metaEnd),
     request,
     response: hasResponse ? from.subarray(requestEnd, offset + length) : undefined,
   };

@@ -1,6 +1,9 @@
 import { stringify as uuidText } from 'uuid';
+import { UNFIT_BYTES } from './column-writer.js';
 import { COPY_COLUMNS, EPOCH_US, type CopyType } from './copy-format.js';
-import type { EncodedRow } from './row-encoder.js';
+import type { EncodedRow } from './row-slabs.js';
+
+const NUMERIC: ReadonlySet<CopyType> = new Set(['int2', 'int4', 'int8']);
 
 /** The fields of an encoded row, named as in the API; for people, not for the way to the database. */
 export function decodeRow({ slab, start, end }: EncodedRow): Record<string, unknown> {
@@ -18,6 +21,7 @@ export function decodeRow({ slab, start, end }: EncodedRow): Record<string, unkn
 }
 
 function decode(type: CopyType, value: Buffer): unknown {
+  if (value.length === UNFIT_BYTES && NUMERIC.has(type)) return value.readDoubleBE(1);
   switch (type) {
     case 'uuid':
       return uuidText(value);

@@ -25,7 +25,7 @@ describe('SegmentWriter', () => {
       failed: (error) => told.push(error.message),
     });
     for (const name of ['a', 'b', 'c'])
-      writer.append('opening', '{}', Buffer.from('x'), undefined, record(name));
+      writer.append('opening', Buffer.from('meta'), Buffer.from('x'), undefined, record(name));
     await new Promise((resolve) => setImmediate(resolve));
     writer.close();
     expect(told).toEqual(['a', 'b', 'c']);
@@ -37,7 +37,7 @@ describe('SegmentWriter', () => {
     const writer = new SegmentWriter(catalog, 'interval', 1e6, () => undefined);
     const append = () =>
       new Promise<Segment>((resolve, reject) => {
-        writer.append('opening', '{}', Buffer.from('x'), undefined, {
+        writer.append('opening', Buffer.from('meta'), Buffer.from('x'), undefined, {
           written: (segment) => {
             segment.live++;
             resolve(segment);

@@ -9,7 +9,7 @@ import {
   writevSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { recordBound, writeRecord, type Position } from './record.js';
+import { recordBytes, writeRecord, type Position } from './record.js';
 import type { Segment, SegmentCatalog } from './segment-catalog.js';
 
 export type Fsync = 'off' | 'interval' | 'always';
@@ -57,21 +57,20 @@ export class SegmentWriter {
 
   append(
     kind: 'opening' | 'closing',
-    meta: string,
+    meta: Buffer,
     request: Buffer | undefined,
     response: Buffer | undefined,
     record: PendingRecord,
   ): void {
-    const bound = recordBound(meta, request, response);
-    if (bound > this.scratch.length - this.used) {
+    const bytes = recordBytes(meta, request, response);
+    if (bytes > this.scratch.length - this.used) {
       this.full.push(this.scratch.subarray(0, this.used));
-      this.scratch = Buffer.allocUnsafeSlow(Math.max(SCRATCH_BYTES, bound));
+      this.scratch = Buffer.allocUnsafeSlow(Math.max(SCRATCH_BYTES, bytes));
       this.used = 0;
     }
-    const length = writeRecord(this.scratch, this.used, kind, meta, request, response);
-    this.used += length;
+    this.used += writeRecord(this.scratch, this.used, kind, meta, request, response);
     this.pending.push(record);
-    this.lengths.push(length);
+    this.lengths.push(bytes);
     if (this.scheduled) return;
     this.scheduled = true;
     setImmediate(this.flushNow);

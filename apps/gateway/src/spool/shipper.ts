@@ -111,10 +111,7 @@ export class Shipper {
   }
 
   private async quarantine(refused: readonly RefusedRow[]): Promise<void> {
-    const entries = refused.map(({ row: { encoded }, error }) => ({
-      error,
-      fields: 'fields' in encoded ? encoded.fields : decodeRow(encoded),
-    }));
+    const entries = refused.map(({ row, error }) => ({ error, fields: decodeRow(row) }));
     const lines = entries.map(({ error, fields }) => JSON.stringify({ error: error.message, ...fields }));
     await appendFile(this.quarantineFile, `${lines.join('\n')}\n`, { mode: 0o600 });
     this.metrics.quarantined.inc(refused.length);

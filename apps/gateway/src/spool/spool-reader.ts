@@ -1,27 +1,25 @@
 import type { Logger } from '#libs/platform/log/logger.js';
 import { readAt, SegmentReader } from './segment-reader.js';
-import type { ClosingRecord, OpeningMeta, OpeningRecord, Position } from './record.js';
+import type { ClosingRecord, OpeningRecord, Position } from './record.js';
 import type { Segment, SegmentCatalog } from './segment-catalog.js';
 import { shippableRow, type ShippableRow } from './shippable-row.js';
 
 /** An inference that an earlier process opened and never closed. */
 export interface Unclosed {
-  readonly meta: OpeningMeta;
-  readonly request: Buffer;
+  readonly opening: OpeningRecord;
   readonly segment: Segment;
   readonly position: Position;
 }
 
 interface Carried {
-  readonly meta: OpeningMeta;
   readonly position: Position;
   /** Whether an earlier process wrote it. */
   readonly old: boolean;
-  /** The body; undefined where too many are carried already: it is read again when needed. */
-  readonly request: Buffer | undefined;
+  /** Undefined where too many are carried already: it is read again when needed. */
+  readonly record: OpeningRecord | undefined;
 }
 
-/** Bodies of openings kept while their closing is looked for, in bytes. */
+/** Openings kept while their closing is looked for, in bytes of their bodies. */
 const CARRIED_BYTES = 32 * 1024 * 1024;
 
 /** Reads closed inferences out of the segments, from a position on until it has caught up with the writer. */
@@ -75,12 +73,12 @@ export class SpoolReader {
   /** Openings of earlier processes that no closing followed. To be asked when `isPastOld`; each is told once. */
   async takeUnclosed(): Promise<Unclosed[]> {
     const unclosed: Unclosed[] = [];
-    for (const [id, { meta, position, old, request }] of this.carried) {
+    for (const [id, { position, old, record }] of this.carried) {
       if (!old) continue;
       this.forget(id);
       const segment = this.catalog.find(position.segment)!;
-      const body = request ?? (await readOpening(segment, position.offset, id))?.request;
-      if (body) unclosed.push({ meta, request: body, segment, position });
+      const opening = record ?? (await readOpening(segment, position.offset, id));
+      if (opening) unclosed.push({ opening, segment, position });
       else {
         this.catalog.damage(segment, position.offset);
         this.catalog.settle(segment);
@@ -131,12 +129,7 @@ export class SpoolReader {
     if (segment.unread) segment.live++;
     const keep = this.carriedBytes + record.request.length <= CARRIED_BYTES;
     if (keep) this.carriedBytes += record.request.length;
-    this.carried.set(record.meta.id, {
-      meta: record.meta,
-      position,
-      old: segment.unread,
-      request: keep ? record.request : undefined,
-    });
+    this.carried.set(record.id, { position, old: segment.unread, record: keep ? record : undefined });
   }
 
   private async complete(
@@ -150,28 +143,22 @@ export class SpoolReader {
     if (!source) return undefined;
     const carried = this.carried.get(closing.id);
     this.forget(closing.id);
-    const opening = carried?.request
-      ? carried
-      : await readOpening(source, closing.opening.offset, closing.id);
+    const opening = carried?.record ?? (await readOpening(source, closing.opening.offset, closing.id));
     if (!opening) {
       this.catalog.damage(closedIn, position.offset);
       return undefined;
     }
     if (closedIn.unread) closedIn.live++;
-    return shippableRow(
-      opening.meta,
-      closing.meta,
-      closing.request ?? opening.request!,
-      closing.response,
-      openedIn,
-      closedIn,
-    );
+    const request = closing.request ?? opening.request;
+    const row = shippableRow(opening.columns, closing.columns, request, closing.response, openedIn);
+    row.closedIn = closedIn;
+    return row;
   }
 
   private forget(id: string): void {
     const carried = this.carried.get(id);
     if (!carried) return;
-    this.carriedBytes -= carried.request?.length ?? 0;
+    this.carriedBytes -= carried.record?.request.length ?? 0;
     this.carried.delete(id);
   }
 }
@@ -183,5 +170,5 @@ async function readOpening(
   id: string,
 ): Promise<OpeningRecord | undefined> {
   const record = await readAt(file.path, offset, file.size);
-  return record?.kind === 'opening' && record.meta.id === id ? record : undefined;
+  return record?.kind === 'opening' && record.id === id ? record : undefined;
 }

@@ -1,7 +1,8 @@
 import { DirectoryLock } from '#libs/platform/lock/directory-lock.js';
 import type { Logger } from '#libs/platform/log/logger.js';
 import { Backlog } from './backlog.js';
-import { closingText, openingText, type ClosingMeta, type OpeningMeta, type Position } from './record.js';
+import { closingMeta, openingColumns, storableBody } from './columns.js';
+import { CLOSING_HEAD_BYTES, type ClosingMeta, type OpeningMeta, type Position } from './record.js';
 import { SegmentCatalog, type Segment } from './segment-catalog.js';
 import { SegmentWriter, type Fsync, type PendingRecord } from './segment-writer.js';
 import { releaseRow, shippableRow, type ShippableRow } from './shippable-row.js';
@@ -46,7 +47,9 @@ export class SpooledInference implements PendingRecord {
 
   constructor(
     private readonly spool: Spool,
-    readonly meta: OpeningMeta,
+    /** As `openingColumns` makes them. */
+    readonly columns: Buffer,
+    /** As `storableBody` makes it. */
     readonly request: Buffer,
     readonly listener: SpoolListener,
   ) {}
@@ -67,20 +70,19 @@ export class SpooledInference implements PendingRecord {
 class PendingClosing implements PendingRecord {
   constructor(
     private readonly spool: Spool,
-    readonly inference: SpooledInference,
-    readonly closing: ClosingMeta,
-    readonly request: Buffer,
-    readonly response: Buffer | undefined,
+    private readonly row: ShippableRow,
+    private readonly listener: SpoolListener,
   ) {}
 
   written(segment: Segment, position: Position): void {
     segment.live++;
-    this.spool.closingWritten(this, segment, position);
-    this.inference.listener.onClosed(undefined);
+    this.row.closedIn = segment;
+    this.spool.closingWritten(this.row, position);
+    this.listener.onClosed(undefined);
   }
 
   failed(error: Error): void {
-    this.inference.listener.onClosed(this.spool.closingFailed(this, error));
+    this.listener.onClosed(this.spool.closingFailed(this.row, error));
   }
 }
 
@@ -129,7 +131,7 @@ export class Spool {
    * @throws SpoolFullError when full and the policy is `refuse`.
    */
   open(meta: OpeningMeta, request: Buffer, listener: SpoolListener): SpooledInference {
-    const inference = new SpooledInference(this, meta, request, listener);
+    const inference = new SpooledInference(this, openingColumns(meta), storableBody(request), listener);
     if (this.catalog.heldBytes >= this.options.maxBytes) {
       const full = new SpoolFullError('The spool has reached CATENA_SPOOL_MAX_BYTES.');
       if (this.options.whenFull === 'refuse') throw full;
@@ -138,7 +140,7 @@ export class Spool {
       this.tellLater(() => listener.onOpened(undefined));
       return inference;
     }
-    this.writer.append('opening', openingText(meta), request, undefined, inference);
+    this.writer.append('opening', inference.columns, inference.request, undefined, inference);
     return inference;
   }
 
@@ -159,9 +161,17 @@ export class Spool {
       this.tellLater(() => inference.listener.onClosed(undefined));
       return;
     }
-    const pending = new PendingClosing(this, inference, closing, request ?? inference.request, response);
-    const text = closingText(inference.meta.id, inference.position!, closing);
-    this.writer.append('closing', text, request, response, pending);
+    const ran = request && storableBody(request);
+    const answer = response && storableBody(response);
+    const meta = closingMeta(inference.columns, inference.position!, closing);
+    const row = shippableRow(
+      inference.columns,
+      meta.subarray(CLOSING_HEAD_BYTES),
+      ran ?? inference.request,
+      answer,
+      inference.segment,
+    );
+    this.writer.append('closing', meta, ran, answer, new PendingClosing(this, row, inference.listener));
   }
 
   /** Rows are in PostgreSQL, or in quarantine. */
@@ -191,17 +201,17 @@ export class Spool {
     inference.listener.onOpened(undefined);
   }
 
-  closingWritten(pending: PendingClosing, segment: Segment, position: Position): void {
+  closingWritten(row: ShippableRow, position: Position): void {
     this.metrics.pendingRows++;
-    this.backlog.push(rowOf(pending, segment), position);
+    this.backlog.push(row, position);
     this.onRow();
   }
 
   /** The row still goes to PostgreSQL from memory; only a crash right now would leave it `interrupted`. */
-  closingFailed(pending: PendingClosing, error: Error): Error | undefined {
+  closingFailed(row: ShippableRow, error: Error): Error | undefined {
     this.logFailure(error, 'closings cannot be spooled; their rows are in memory only');
     this.metrics.pendingRows++;
-    this.backlog.push(rowOf(pending, undefined), undefined);
+    this.backlog.push(row, undefined);
     this.onRow();
     return this.options.whenFull === 'refuse' ? error : undefined;
   }
@@ -209,8 +219,8 @@ export class Spool {
   private interrupt(unclosed: readonly Unclosed[]): void {
     if (unclosed.length > 0)
       this.logger.warn({ inferences: unclosed.length }, 'requests were cut by the end of an earlier process');
-    for (const { meta, request, segment, position } of unclosed) {
-      const inference = new SpooledInference(this, meta, request, SILENT);
+    for (const { opening, segment, position } of unclosed) {
+      const inference = new SpooledInference(this, opening.columns, opening.request, SILENT);
       inference.segment = segment;
       inference.position = position;
       this.close(inference, INTERRUPTED, undefined, undefined);
@@ -255,10 +265,3 @@ const INTERRUPTED: ClosingMeta = {
   latencyMs: null,
   ttftMs: null,
 };
-
-function rowOf(
-  { inference, closing, request, response }: PendingClosing,
-  closedIn: Segment | undefined,
-): ShippableRow {
-  return shippableRow(inference.meta, closing, request, response, inference.segment, closedIn);
-}
