@@ -19,8 +19,8 @@ export interface ChatRequest {
   readonly streamOptions: Fields;
   /** The caller's `metadata`, as JSON text. */
   readonly metadata: string | null;
-  /** All other fields, to be passed on. */
-  readonly passed: Fields;
+  /** All fields as they came, to be passed on as far as `upstreamBody` lets them. */
+  readonly fields: Fields;
 }
 
 const NONE: Fields = {};
@@ -30,7 +30,8 @@ const NONE: Fields = {};
  * @throws GatewayError 400 for what is not JSON or has the wrong types, naming the field.
  */
 export function readChatRequest(body: Buffer, unitHeader: string | undefined): ChatRequest {
-  const { model, messages, stream, stream_options, metadata, ...passed } = parse(body);
+  const fields = parse(body);
+  const { model, messages, stream, stream_options, metadata } = fields;
   if (typeof model !== 'string' || model === '')
     throw badRequest(
       'bad_model',
@@ -41,14 +42,14 @@ export function readChatRequest(body: Buffer, unitHeader: string | undefined): C
   const options = optionalFields(stream_options, 'stream_options');
   return {
     endpoint: model,
-    unit: unitOf(unitHeader, given['unit'], passed['user']),
+    unit: unitOf(unitHeader, given['unit'], fields['user']),
     variables: readVariables(given['variables']),
     messages: readMessages(messages),
     streamed: optionalBoolean(stream, 'stream'),
     wantsUsage: optionalBoolean(options['include_usage'], 'stream_options.include_usage'),
     streamOptions: options,
     metadata: given === NONE ? null : JSON.stringify(given),
-    passed,
+    fields,
   };
 }
 

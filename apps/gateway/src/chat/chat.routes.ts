@@ -7,7 +7,7 @@ import { ReplicaLanes } from '../dispatch/replica-lanes.js';
 import { UpstreamFailure } from '../dispatch/upstream-failure.js';
 import { GatewayError } from '../http/gateway-error.js';
 import { readBody } from '../http/read-body.js';
-import { requestIdOf, sendError } from '../http/respond.js';
+import { failRequest, requestIdOf } from '../http/respond.js';
 import { Routes } from '../http/routes.js';
 import { Metrics } from '../metrics/metrics.js';
 import { assignArm } from '../resolve/assign.js';
@@ -56,17 +56,18 @@ export class ChatRoutes {
     });
   }
 
-  private async complete(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  private complete(request: IncomingMessage, response: ServerResponse): void {
     const startedMs = performance.now();
     const requestId = requestIdOf(request);
-    try {
-      const body = await readBody(request, this.settings.CATENA_MAX_BODY_BYTES);
-      this.admit(body, request, response, requestId, startedMs);
-    } catch (error) {
-      if (!(error instanceof GatewayError)) throw error;
-      this.refused.inc({ code: error.code });
-      sendError(response, error, requestId);
-    }
+    readBody(request, this.settings.CATENA_MAX_BODY_BYTES, (body) => {
+      try {
+        if (body instanceof GatewayError) throw body;
+        this.admit(body, request, response, requestId, startedMs);
+      } catch (error) {
+        if (error instanceof GatewayError) this.refused.inc({ code: error.code });
+        failRequest(this.services.logger, request, response, error, requestId);
+      }
+    });
   }
 
   private admit(

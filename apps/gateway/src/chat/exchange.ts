@@ -255,14 +255,13 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     const headers = [
       'content-type',
       'application/json',
-      'accept',
-      streamed ? 'text/event-stream' : 'application/json',
       'accept-encoding',
       'identity',
       // vLLM names its log lines after it; a second attempt must not share a name with the first, still running.
       'x-request-id',
       inference.attempt === 1 ? inference.id : `${inference.id}-${inference.attempt}`,
     ];
+    if (streamed) headers.push('accept', 'text/event-stream');
     if (lane.credential !== undefined) headers.push('authorization', `Bearer ${lane.credential}`);
     this.call.start(headers, inference.body);
   }

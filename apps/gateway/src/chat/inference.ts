@@ -77,7 +77,7 @@ export class Inference {
 
   /** How many choices the body asks for. */
   get choices(): number {
-    return choicesAsked(this.generation, this.request.passed);
+    return choicesAsked(this.generation, this.request.fields);
   }
 
   get generations(): number {
@@ -153,10 +153,10 @@ export class Inference {
   }
 
   private build(): Buffer {
-    const { passed, streamed, streamOptions } = this.request;
+    const { fields, streamed, streamOptions } = this.request;
     const options = streamed ? streamOptions : undefined;
     const { content } = this.assigned.arm.chain;
-    return Buffer.from(upstreamBody(content, this.generation, this.messages, passed, options));
+    return Buffer.from(upstreamBody(content, this.generation, this.messages, fields, options));
   }
 }
 

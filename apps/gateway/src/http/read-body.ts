@@ -8,43 +8,64 @@ import { badRequest, GatewayError } from './gateway-error.js';
 const MAX_DISCARDED_BYTES = 64 * 1024 * 1024;
 
 /**
- * Reads a whole request body.
- * @throws GatewayError 415 for a compressed one; 413 when it is longer than `limitBytes`, told by its content-length or on the way, so that
- * never more than the limit is held; 400 when the connection ends before the body does.
+ * Reads a whole request body. A callback and no promise: this is the way of every request, and nobody waits for more
+ * than one of them.
+ * @param done called once, with the body or with why there is none: 415 for a compressed one; 413 when it is longer
+ * than `limitBytes`, told by its content-length or on the way, so that never more than the limit is held; 400 when
+ * the connection ends before the body does. It must not throw.
  */
-export function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
+export function readBody(
+  request: IncomingMessage,
+  limitBytes: number,
+  done: (body: Buffer | GatewayError) => void,
+): void {
   const encoding = request.headers['content-encoding'];
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity')
-    return Promise.reject(discard(request, packed(encoding)));
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+    done(discard(request, packed(encoding)));
+    return;
+  }
   const declared = Number(request.headers['content-length'] ?? 0);
-  if (declared > limitBytes) return Promise.reject(discard(request, tooLarge(limitBytes)));
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let received = 0;
-    // Listeners stay on: what comes after the promise is settled changes nothing, and taking them off costs more.
-    request.on('data', (chunk: Buffer) => {
-      const before = received;
-      received += chunk.length;
-      if (received <= limitBytes) chunks.push(chunk);
-      else if (before <= limitBytes) {
-        chunks.length = 0;
-        reject(discard(request, tooLarge(limitBytes)));
-      }
-    });
-    request.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
-    const cut = () =>
-      reject(
-        badRequest('body_incomplete', 'The connection ended before the request body did; send it again.'),
-      );
-    request.on('error', cut).on('close', () => {
-      if (!request.complete) cut();
-    });
+  if (declared > limitBytes) {
+    done(discard(request, tooLarge(limitBytes)));
+    return;
+  }
+  const chunks: Buffer[] = [];
+  let received = 0;
+  let settled = false;
+  const settle = (body: Buffer | GatewayError) => {
+    if (settled) return;
+    settled = true;
+    done(body);
+  };
+  // Listeners stay on: what comes after it is settled changes nothing, and taking them off costs more.
+  request.on('data', (chunk: Buffer) => {
+    if (settled) return;
+    received += chunk.length;
+    if (received <= limitBytes) chunks.push(chunk);
+    else {
+      chunks.length = 0;
+      settle(discard(request, tooLarge(limitBytes)));
+    }
   });
+  request.on('end', () => settle(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
+  // Comes after every error too.
+  request.on('close', () => {
+    if (!settled) settle(cut());
+  });
+  request.on('error', ignore);
+}
+
+function ignore(): void {
+  // An error without a listener would end the process; `close` tells the rest.
+}
+
+function cut(): GatewayError {
+  return badRequest('body_incomplete', 'The connection ended before the request body did; send it again.');
 }
 
 function discard(request: IncomingMessage, refusal: GatewayError): GatewayError {
   let discarded = 0;
-  request.on('error', () => undefined);
+  request.on('error', ignore);
   request.on('data', (chunk: Buffer) => {
     discarded += chunk.length;
     if (discarded > MAX_DISCARDED_BYTES) request.destroy();

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Logger } from '#libs/platform/log/logger.js';
 import { errorBody, GatewayError } from './gateway-error.js';
 
 /**
@@ -36,6 +37,20 @@ export function sendError(response: ServerResponse, error: unknown, requestId: s
           `The gateway failed on this request. Its log says why, under request id ${requestId}.`,
         );
   sendJson(response, known.status, errorBody(known), { ...known.headers, 'x-request-id': requestId });
+}
+
+/** Answers the error of a request; the log hears of one that is not a refusal. */
+export function failRequest(
+  logger: Logger,
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: unknown,
+  requestId: string,
+): void {
+  if (!(error instanceof GatewayError))
+    logger.error({ err: error, requestId, method: request.method }, 'request failed');
+  if (response.headersSent) response.destroy();
+  else sendError(response, error, requestId);
 }
 
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;

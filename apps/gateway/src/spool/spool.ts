@@ -140,6 +140,7 @@ export class Spool {
       this.tellLater(() => listener.onOpened(undefined));
       return inference;
     }
+    this.writer.expected++;
     this.writer.append('opening', inference.columns, inference.request, undefined, inference);
     return inference;
   }
@@ -191,6 +192,7 @@ export class Spool {
   }
 
   openingFailed(inference: SpooledInference, error: Error): void {
+    this.writer.expected--;
     if (this.options.whenFull === 'refuse') {
       this.logFailure(error, 'the spool takes no records; requests are refused');
       inference.listener.onOpened(error);
@@ -202,6 +204,7 @@ export class Spool {
   }
 
   closingWritten(row: ShippableRow, position: Position): void {
+    this.writer.expected--;
     this.metrics.pendingRows++;
     this.backlog.push(row, position);
     this.onRow();
@@ -209,6 +212,7 @@ export class Spool {
 
   /** The row still goes to PostgreSQL from memory; only a crash right now would leave it `interrupted`. */
   closingFailed(row: ShippableRow, error: Error): Error | undefined {
+    this.writer.expected--;
     this.logFailure(error, 'closings cannot be spooled; their rows are in memory only');
     this.metrics.pendingRows++;
     this.backlog.push(row, undefined);
@@ -223,6 +227,7 @@ export class Spool {
       const inference = new SpooledInference(this, opening.columns, opening.request, SILENT);
       inference.segment = segment;
       inference.position = position;
+      this.writer.expected++;
       this.close(inference, INTERRUPTED, undefined, undefined);
     }
   }

@@ -6,11 +6,25 @@ type Fields = Readonly<Record<string, unknown>>;
 /** Limits that mean the same; a chain that pins one of them pins the other. */
 const OUTPUT_LIMITS = ['max_tokens', 'max_completion_tokens'] as const;
 
-/** Fields by which some servers run another model or prompt than the one named: those two are the chain's. */
-const REROUTING = ['models', 'route', 'provider', 'chat_template'] as const;
+/** Fields of a request that are never passed on. */
+const KEPT_BACK: ReadonlySet<string> = new Set([
+  // Those the gateway handles.
+  'model',
+  'messages',
+  'stream',
+  'stream_options',
+  'metadata',
+  // Those by which some servers run another model or prompt than the one named: these two are the chain's.
+  'models',
+  'route',
+  'provider',
+  'chat_template',
+  // Set, it would be the prototype of the body and no field.
+  '__proto__',
+]);
 
 /** Every name under which a server takes an output format (OpenAI, vLLM, SGLang, llama.cpp). */
-const OUTPUT_FORMATS = [
+const OUTPUT_FORMATS: ReadonlySet<string> = new Set([
   'response_format',
   'structured_outputs',
   'guided_json',
@@ -23,11 +37,11 @@ const OUTPUT_FORMATS = [
   'regex',
   'ebnf',
   'grammar',
-] as const;
+]);
 
 /** How many choices the body of `upstreamBody` asks for. */
-export function choicesAsked({ extraBody, parameters }: Generation, passed: Fields): number {
-  const n: unknown = extraBody?.['n'] ?? parameters?.['n'] ?? passed['n'];
+export function choicesAsked({ extraBody, parameters }: Generation, fields: Fields): number {
+  const n: unknown = extraBody?.['n'] ?? parameters?.['n'] ?? fields['n'];
   return typeof n === 'number' && n > 1 ? n : 1;
 }
 
@@ -35,23 +49,26 @@ export function choicesAsked({ extraBody, parameters }: Generation, passed: Fiel
  * The body of `POST /chat/completions` for one generation of a chain, as JSON text. Later wins: fields of the
  * request, parameters of the chain, its extraBody, its output contract, and what the gateway itself needs.
  * Why in this order: docs/adr/0004-what-a-chain-pins.md.
- * @param passed fields of the request without those the gateway handles.
+ * @param fields all fields of the request.
  * @param streamOptions the request's, or undefined where the answer is not streamed.
  */
 export function upstreamBody(
   chain: ChainContent,
   generation: Generation,
   messages: readonly ChatMessage[],
-  passed: Fields,
+  fields: Fields,
   streamOptions: Fields | undefined,
 ): string {
   const { parameters, extraBody } = generation;
-  const body: Record<string, unknown> = { ...passed };
+  const body: Record<string, unknown> = {};
+  for (const name in fields) {
+    if (KEPT_BACK.has(name)) continue;
+    // The contract is the chain's: a caller's own format would ask for something else.
+    if (chain.output && OUTPUT_FORMATS.has(name)) continue;
+    body[name] = fields[name];
+  }
   if (OUTPUT_LIMITS.some((name) => parameters?.[name] !== undefined || extraBody?.[name] !== undefined))
     for (const name of OUTPUT_LIMITS) delete body[name];
-  // The contract is the chain's: a caller's own format would ask for something else.
-  if (chain.output) for (const name of OUTPUT_FORMATS) delete body[name];
-  for (const name of REROUTING) delete body[name];
   Object.assign(body, parameters, extraBody);
   // strict: false asks for nothing upstream; the answer is only held against the schema.
   if (chain.output && chain.output.strict !== false) {
@@ -61,8 +78,8 @@ export function upstreamBody(
   }
   body['model'] = generation.model;
   body['messages'] = messages;
-  delete body['stream'];
-  delete body['stream_options'];
+  if (body['stream'] !== undefined) delete body['stream'];
+  if (body['stream_options'] !== undefined) delete body['stream_options'];
   if (streamOptions) {
     body['stream'] = true;
     // Without it no server tells the tokens of a stream, and the row would know neither them nor the cost.
