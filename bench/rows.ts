@@ -11,7 +11,7 @@ import { DEFAULT_WORKSPACE_ID } from '#libs/platform/database/default-workspace.
 import { COPY_COLUMNS, COPY_HEADER, COPY_TRAILER } from '../apps/gateway/src/spool/copy-format.js';
 import { closingMeta, openingColumns } from '../apps/gateway/src/spool/columns.js';
 import { InferenceSink } from '../apps/gateway/src/spool/inference-sink.js';
-import { CLOSING_HEAD_BYTES, type ClosingMeta, type OpeningMeta } from '../apps/gateway/src/spool/record.js';
+import type { ClosingMeta, OpeningMeta } from '../apps/gateway/src/spool/record.js';
 import { RowSlabs } from '../apps/gateway/src/spool/row-slabs.js';
 import { Shipper } from '../apps/gateway/src/spool/shipper.js';
 import { Spool } from '../apps/gateway/src/spool/spool.js';
@@ -99,7 +99,7 @@ async function bareCopy(client: Client): Promise<number> {
   const slabs = new RowSlabs();
   const encoded = Array.from({ length: ROWS }, () => {
     const opened = openingColumns(opening());
-    const closed = closingMeta(opened, { segment: 0, offset: 0 }, CLOSING).subarray(CLOSING_HEAD_BYTES);
+    const closed = closingMeta(opened, { segment: 0, offset: 0 }, CLOSING);
     const { slab, start, end } = slabs.add(opened, closed, REQUEST, RESPONSE);
     return slab.bytes.subarray(start, end);
   });
@@ -124,7 +124,7 @@ async function count(client: Client): Promise<number> {
 function opening(): OpeningMeta {
   return {
     id: v7(),
-    startedAt: new Date().toISOString(),
+    startedAtMs: Date.now(),
     workspaceId: DEFAULT_WORKSPACE_ID,
     endpoint: ENDPOINT,
     splitRevision: 1,

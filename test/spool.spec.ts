@@ -41,7 +41,7 @@ const REQUEST = Buffer.from('{"model":"m"}');
 function opening(fields: Partial<OpeningMeta> = {}): OpeningMeta {
   return {
     id: v7(),
-    startedAt: new Date().toISOString(),
+    startedAtMs: Date.now(),
     workspaceId: DEFAULT_WORKSPACE_ID,
     endpoint: 'e',
     splitRevision: 1,
@@ -170,7 +170,7 @@ describe('the spool', () => {
     const [row] = await rows();
     expect(row).toEqual({
       id,
-      started_at: new Date(open.startedAt),
+      started_at: new Date(open.startedAtMs),
       workspace_id: DEFAULT_WORKSPACE_ID,
       endpoint: 'e',
       split_revision: 1,
@@ -602,7 +602,7 @@ describe('the spool', () => {
   it('stores rows of many days, and makes their partitions', async () => {
     const process = ship(begin());
     for (const day of ['2020-02-29', '2031-12-31', '2026-01-01'])
-      await process.complete({ startedAt: `${day}T23:59:59.999Z` });
+      await process.complete({ startedAtMs: Date.parse(`${day}T23:59:59.999Z`) });
     await stored(3);
     expect((await rows()).map((row) => row.started_at.toISOString())).toContain('2020-02-29T23:59:59.999Z');
   });

@@ -56,8 +56,10 @@ export function readChatRequest(body: Buffer, unitHeader: string | undefined): C
 function parse(body: Buffer): Fields {
   let parsed: unknown;
   try {
-    if (!isUtf8(body)) throw new Error('it is not UTF-8');
-    parsed = JSON.parse(body.toString('utf8'));
+    const text = body.toString('utf8');
+    // Whatever is not UTF-8 has become a replacement character.
+    if (text.includes('\uFFFD') && !isUtf8(body)) throw new Error('it is not UTF-8');
+    parsed = JSON.parse(text);
   } catch (error) {
     throw badRequest(
       'invalid_json',

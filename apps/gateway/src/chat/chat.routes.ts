@@ -7,7 +7,7 @@ import { ReplicaLanes } from '../dispatch/replica-lanes.js';
 import { UpstreamFailure } from '../dispatch/upstream-failure.js';
 import { GatewayError } from '../http/gateway-error.js';
 import { readBody } from '../http/read-body.js';
-import { failRequest, requestIdOf } from '../http/respond.js';
+import { failRequest, givenRequestId } from '../http/respond.js';
 import { Routes } from '../http/routes.js';
 import { Metrics } from '../metrics/metrics.js';
 import { assignArm } from '../resolve/assign.js';
@@ -58,31 +58,26 @@ export class ChatRoutes {
 
   private complete(request: IncomingMessage, response: ServerResponse): void {
     const startedMs = performance.now();
-    const requestId = requestIdOf(request);
     readBody(request, this.settings.CATENA_MAX_BODY_BYTES, (body) => {
       try {
         if (body instanceof GatewayError) throw body;
-        this.admit(body, request, response, requestId, startedMs);
+        this.admit(body, request, response, startedMs);
       } catch (error) {
         if (error instanceof GatewayError) this.refused.inc({ code: error.code });
-        failRequest(this.services.logger, request, response, error, requestId);
+        failRequest(this.services.logger, request, response, error);
       }
     });
   }
 
-  private admit(
-    body: Buffer,
-    request: IncomingMessage,
-    response: ServerResponse,
-    requestId: string,
-    startedMs: number,
-  ): void {
+  private admit(body: Buffer, request: IncomingMessage, response: ServerResponse, startedMs: number): void {
     const chat = readChatRequest(body, unitHeaderOf(request));
     const endpoint = this.store.current.endpoints.get(chat.endpoint);
     if (!endpoint) throw unknownEndpoint(chat.endpoint, 'model');
     const assigned = assignArm(endpoint, chat.unit, Math.random);
     const inference = new Inference(chat, endpoint, assigned, Date.now());
     this.shedLoad(inference);
+    // An id of the inference's own is enough where the caller gives none.
+    const requestId = givenRequestId(request) ?? inference.id;
     new Exchange(this.services, inference, response, requestId, startedMs).start();
   }
 

@@ -49,7 +49,7 @@ export class Inference {
     this.body = this.build();
     this.opening = {
       id: newInferenceId(nowMs),
-      startedAt: new Date(nowMs).toISOString(),
+      startedAtMs: nowMs,
       workspaceId: endpoint.workspaceId,
       endpoint: endpoint.name,
       splitRevision: endpoint.splitRevision,

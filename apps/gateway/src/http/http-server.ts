@@ -12,7 +12,7 @@ import type { Settings } from '#libs/platform/config/settings.js';
 import type { Logger } from '#libs/platform/log/logger.js';
 import { LOGGER_TOKEN, SETTINGS_TOKEN } from '../settings.module.js';
 import { errorBody, GatewayError } from './gateway-error.js';
-import { failRequest, requestIdOf } from './respond.js';
+import { failRequest } from './respond.js';
 import { Routes } from './routes.js';
 
 /** How long clients and load balancers get to notice the end, before connections are closed under them. */
@@ -107,7 +107,7 @@ export class HttpServer implements BeforeApplicationShutdown {
   }
 
   private fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
-    failRequest(this.logger, request, response, error, requestIdOf(request));
+    failRequest(this.logger, request, response, error);
   }
 }
 

@@ -45,8 +45,8 @@ export function failRequest(
   request: IncomingMessage,
   response: ServerResponse,
   error: unknown,
-  requestId: string,
 ): void {
+  const requestId = requestIdOf(request);
   if (!(error instanceof GatewayError))
     logger.error({ err: error, requestId, method: request.method }, 'request failed');
   if (response.headersSent) response.destroy();
@@ -57,6 +57,11 @@ const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 
 /** The caller's `x-request-id` where it is usable, else a new one. */
 export function requestIdOf(request: IncomingMessage): string {
+  return givenRequestId(request) ?? randomUUID();
+}
+
+/** The caller's `x-request-id` where it is usable. */
+export function givenRequestId(request: IncomingMessage): string | undefined {
   const given = request.headers['x-request-id'];
-  return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
+  return typeof given === 'string' && REQUEST_ID.test(given) ? given : undefined;
 }

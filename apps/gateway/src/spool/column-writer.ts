@@ -23,6 +23,12 @@ export class ColumnWriter {
     return this.bytes.subarray(0, this.length);
   }
 
+  copied(): Buffer {
+    const copy = Buffer.allocUnsafe(this.length);
+    this.bytes.copy(copy, 0, 0, this.length);
+    return copy;
+  }
+
   /** Bytes as they are, without a length. */
   raw(from: Buffer, bytes: number): void {
     this.room(bytes);
@@ -57,9 +63,9 @@ export class ColumnWriter {
   }
 
   /** @throws RangeError for what is no time. */
-  time(value: string): void {
-    const microseconds = Date.parse(value) * 1000 - EPOCH_US;
-    if (!Number.isSafeInteger(microseconds)) throw new RangeError(`"${value}" is not a time.`);
+  time(epochMs: number): void {
+    const microseconds = epochMs * 1000 - EPOCH_US;
+    if (!Number.isSafeInteger(microseconds)) throw new RangeError(`${epochMs} is not a time.`);
     this.wide(microseconds);
   }
 

@@ -22,7 +22,7 @@ const writer = new ColumnWriter();
 export function openingColumns(opening: OpeningMeta): Buffer {
   writer.begin();
   writer.uuid(opening.id);
-  writer.time(opening.startedAt);
+  writer.time(opening.startedAtMs);
   writer.uuid(opening.workspaceId);
   writer.text(opening.endpoint);
   writer.int4(opening.splitRevision);
@@ -36,7 +36,7 @@ export function openingColumns(opening: OpeningMeta): Buffer {
   writer.text(opening.assignment);
   writer.bool(opening.streamed);
   writer.text(opening.metadata);
-  return Buffer.from(writer.written());
+  return writer.copied();
 }
 
 /**

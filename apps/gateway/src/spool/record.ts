@@ -2,7 +2,10 @@ import { crc32 } from 'node:zlib';
 import type { InferenceClosing, InferenceOpening } from '#libs/core/inference/inference-row.js';
 
 /** An opening without its request body, which is kept as bytes. */
-export type OpeningMeta = Omit<InferenceOpening, 'request'>;
+export interface OpeningMeta extends Omit<InferenceOpening, 'request' | 'startedAt'> {
+  /** Since the Unix epoch. */
+  readonly startedAtMs: number;
+}
 /** A closing without its response body, which is kept as bytes. */
 export type ClosingMeta = Omit<InferenceClosing, 'response'>;
 
@@ -25,8 +28,8 @@ export interface ClosingRecord {
   readonly kind: 'closing';
   readonly id: string;
   readonly opening: Position;
-  /** See `ClosingColumns`. */
-  readonly columns: Buffer;
+  /** See `closingMeta`. */
+  readonly meta: Buffer;
   /** The body of the last attempt, where it differs from the opening's: a fallback ran. */
   readonly request: Buffer | undefined;
   readonly response: Buffer | undefined;
@@ -128,7 +131,7 @@ export function readRecord(from: Buffer, offset: number): OpeningRecord | Closin
     kind: 'closing',
     id,
     opening: { segment: from.readUInt32LE(position), offset: from.readUInt32LE(position + 4) },
-    columns: from.subarray(metaStart + CLOSING_HEAD_BYTES, metaEnd),
+    meta: from.subarray(metaStart, metaEnd),
     request,
     response: hasResponse ? from.subarray(requestEnd, offset + length) : undefined,
   };

@@ -1,4 +1,5 @@
 import { COPY_COLUMNS } from './copy-format.js';
+import { CLOSING_HEAD_BYTES } from './record.js';
 
 const SLAB_BYTES = 256 * 1024;
 /** Kept for the next rows: 8 MiB, a second of rows on a busy gateway. */
@@ -33,17 +34,17 @@ export class RowSlabs {
 
   /**
    * @param opened columns of the opening.
-   * @param closed columns of the closing.
+   * @param closing meta of the closing's record.
    * @param request body, as `storableBody` makes it; so is the response.
    * @returns the row; to be given back with `release`.
    */
-  add(opened: Buffer, closed: Buffer, request: Buffer, response: Buffer | undefined): EncodedRow {
+  add(opened: Buffer, closing: Buffer, request: Buffer, response: Buffer | undefined): EncodedRow {
     const bodies = 2 * LENGTH_BYTES + request.length + (response?.length ?? 0);
-    this.room(COUNT_BYTES + opened.length + closed.length + bodies);
+    this.room(COUNT_BYTES + opened.length + closing.length - CLOSING_HEAD_BYTES + bodies);
     const { slab, length: start } = this;
     let at = slab.bytes.writeInt16BE(COPY_COLUMNS.length, start);
     at += opened.copy(slab.bytes, at);
-    at += closed.copy(slab.bytes, at);
+    at += closing.copy(slab.bytes, at, CLOSING_HEAD_BYTES);
     at = slab.bytes.writeInt32BE(request.length, at);
     at += request.copy(slab.bytes, at);
     at = slab.bytes.writeInt32BE(response ? response.length : -1, at);

@@ -16,12 +16,12 @@ const slabs = new RowSlabs();
 /** Takes what `RowSlabs.add` takes, and where the opening is. */
 export function shippableRow(
   opened: Buffer,
-  closed: Buffer,
+  closing: Buffer,
   request: Buffer,
   response: Buffer | undefined,
   openedIn: Segment | undefined,
 ): ShippableRow {
-  const { slab, start, end } = slabs.add(opened, closed, request, response);
+  const { slab, start, end } = slabs.add(opened, closing, request, response);
   return { slab, start, end, day: dayOf(opened), openedIn, closedIn: undefined };
 }
 

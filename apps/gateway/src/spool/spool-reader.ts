@@ -150,7 +150,7 @@ export class SpoolReader {
     }
     if (closedIn.unread) closedIn.live++;
     const request = closing.request ?? opening.request;
-    const row = shippableRow(opening.columns, closing.columns, request, closing.response, openedIn);
+    const row = shippableRow(opening.columns, closing.meta, request, closing.response, openedIn);
     row.closedIn = closedIn;
     return row;
   }

@@ -2,7 +2,7 @@ import { DirectoryLock } from '#libs/platform/lock/directory-lock.js';
 import type { Logger } from '#libs/platform/log/logger.js';
 import { Backlog } from './backlog.js';
 import { closingMeta, openingColumns, storableBody } from './columns.js';
-import { CLOSING_HEAD_BYTES, type ClosingMeta, type OpeningMeta, type Position } from './record.js';
+import type { ClosingMeta, OpeningMeta, Position } from './record.js';
 import { SegmentCatalog, type Segment } from './segment-catalog.js';
 import { SegmentWriter, type Fsync, type PendingRecord } from './segment-writer.js';
 import { releaseRow, shippableRow, type ShippableRow } from './shippable-row.js';
@@ -165,13 +165,7 @@ export class Spool {
     const ran = request && storableBody(request);
     const answer = response && storableBody(response);
     const meta = closingMeta(inference.columns, inference.position!, closing);
-    const row = shippableRow(
-      inference.columns,
-      meta.subarray(CLOSING_HEAD_BYTES),
-      ran ?? inference.request,
-      answer,
-      inference.segment,
-    );
+    const row = shippableRow(inference.columns, meta, ran ?? inference.request, answer, inference.segment);
     this.writer.append('closing', meta, ran, answer, new PendingClosing(this, row, inference.listener));
   }
 
