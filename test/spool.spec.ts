@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { crc32 } from 'node:zlib';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { v7 } from 'uuid';
@@ -325,6 +326,27 @@ describe('the spool', () => {
       ]);
       await eventually(async () => (await damaged()).length === 1);
       expect(await damages(second)).toBe(1);
+    });
+
+    it('sets a file of the format before aside, which it cannot read, and deletes nothing', async () => {
+      const meta = '{"id":"0198f0a0-0000-7000-8000-000000000000"}';
+      const record = Buffer.alloc(17 + meta.length + REQUEST.length);
+      record[4] = 1;
+      record.writeUInt32LE(meta.length, 5);
+      record.writeUInt32LE(REQUEST.length, 9);
+      record.writeUInt32LE(0xffff_ffff, 13);
+      record.write(meta + REQUEST.toString(), 17);
+      record.writeUInt32LE(crc32(record.subarray(4)), 0);
+      const former = Buffer.concat([record, record]);
+      await writeFile(join(directory, '000000000001.seg'), former);
+      const process = ship(begin());
+      const later = await process.complete();
+      await stored(1);
+      expect((await rows()).map((row) => row.id)).toEqual([later]);
+      await eventually(async () => (await damaged()).length === 1);
+      expect(await readFile(join(directory, '000000000001.seg.damaged'))).toEqual(former);
+      expect(await damages(process)).toBe(1);
+      expect(errors()).toHaveLength(1);
     });
 
     it('keeps the file over restarts, without reading it again or giving its number to another', async () => {

@@ -51,6 +51,7 @@ export const CLOSING_HEAD_BYTES = ID_COLUMN_BYTES + 8;
 /** With the length of the id, with which every meta begins: what `mayBeginRecord` looks at. */
 export const RECORD_HEAD_BYTES = HEADER_BYTES + 4;
 const ID_BYTES = 16;
+const BRACE = 0x7b;
 const OPENING = 3;
 const CLOSING = 4;
 const ABSENT = 0xffff_ffff;
@@ -106,6 +107,12 @@ export function mayBeginRecord(from: Buffer, offset: number): boolean {
     from.readUInt32LE(offset + 9) !== ABSENT &&
     from.readUInt32LE(offset + 13) === ABSENT
   );
+}
+
+/** Whether the head at `offset` is one of kinds 1 and 2: not torn, but nothing this version can read. */
+export function isOfFormerFormat(from: Buffer, offset: number): boolean {
+  const kind = from[offset + 4];
+  return (kind === 1 || kind === 2) && from[offset + HEADER_BYTES] === BRACE;
 }
 
 /**

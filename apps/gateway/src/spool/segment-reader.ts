@@ -1,5 +1,6 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import {
+  isOfFormerFormat,
   mayBeginRecord,
   readRecord,
   RECORD_HEAD_BYTES,
@@ -104,7 +105,9 @@ export class SegmentReader {
   private async isWholeByItsHead(end: number): Promise<boolean> {
     const isHeadLoaded = () => this.cursor + RECORD_HEAD_BYTES <= this.buffer.length;
     if (!isHeadLoaded()) await this.fill(RECORD_HEAD_BYTES, end);
-    if (!isHeadLoaded() || !mayBeginRecord(this.buffer, this.cursor)) return false;
+    if (!isHeadLoaded()) return false;
+    if (!mayBeginRecord(this.buffer, this.cursor) && !isOfFormerFormat(this.buffer, this.cursor))
+      return false;
     return this.offset + recordLength(this.buffer, this.cursor)! <= end;
   }
 
