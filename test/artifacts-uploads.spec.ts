@@ -7,6 +7,7 @@ import {
   getContent,
   keysIn,
   newBucketName,
+  objectsOf,
   putContent,
   rowsOf,
   sha256,
@@ -178,21 +179,33 @@ describe('bytes that the workspace holds', () => {
     expect([begun.status, begun.body.code]).toEqual([422, 'DIGEST_MISMATCH']);
   });
 
-  it('keep their path for themselves', async () => {
-    await putContent(registry, base, 'taken', 'one');
-    const begun = await begin('taken', Buffer.from('two'));
+  it('keep their path for themselves, on a version', async () => {
+    const version = await createVersion(registry);
+    await putContent(registry, version, 'taken', 'one');
+    const begun = await begin('taken', Buffer.from('two'), {}, version);
     expect([begun.status, begun.body.code]).toEqual([409, 'IMMUTABLE']);
   });
 
-  it('win over an upload that is completed later under the same path, which leaves nothing', async () => {
+  it('win over an upload to a version that is completed later, which leaves nothing', async () => {
+    const version = await createVersion(registry);
+    const bytes = randomBytes(100);
+    const { body } = await begin('overtaken', bytes, {}, version);
+    await put(body.upload.url, bytes);
+    await putContent(registry, version, 'overtaken', 'first');
+    const done = await registry.call('POST', `${version}/uploads/${body.upload.uploadId}/complete`, {});
+    expect([done.status, done.body.code]).toEqual([409, 'IMMUTABLE']);
+    expect(await keysIn(bucket, 'staging/')).toEqual([]);
+    expect(await objectsOf(registry, sha256(bytes))).toEqual([]);
+  });
+
+  it('are replaced by an upload to a run that is completed later', async () => {
     const bytes = randomBytes(100);
     const { body } = await begin('overtaken', bytes);
     await put(body.upload.url, bytes);
     await putContent(registry, base, 'overtaken', 'first');
     const done = await complete(body.upload.uploadId);
-    expect([done.status, done.body.code]).toEqual([409, 'IMMUTABLE']);
+    expect([done.status, done.body.sha256]).toEqual([200, sha256(bytes)]);
     expect(await keysIn(bucket, 'staging/')).toEqual([]);
-    expect((await keysIn(bucket)).filter((key) => key.endsWith(sha256(bytes)))).toEqual([]);
   });
 });
 

@@ -6,7 +6,9 @@ import {
   createVersion,
   getContent,
   keysIn,
+  knownObjects,
   newBucketName,
+  objectsOf,
   putContent,
   rowsOf,
   sha256,
@@ -93,17 +95,15 @@ describe('artifacts streamed through the registry', () => {
     const [first, second] = [await createRun(registry), await createVersion(registry, 'chain')];
     await putContent(registry, first, 'a.bin', bytes);
     await putContent(registry, second, 'other/b.bin', bytes);
-    const digest = sha256(bytes);
-    const keys = await keysIn(bucket);
-    expect(keys.filter((key) => key.includes(digest))).toEqual([
-      `workspaces/00000000-0000-7000-8000-000000000001/blobs/sha256/${digest.slice(0, 2)}/${digest}`,
+    expect(await objectsOf(registry, sha256(bytes))).toEqual([
+      expect.stringMatching(/^workspaces\/00000000-0000-7000-8000-000000000001\/blobs\/[0-9a-f-]{36}$/),
     ]);
-    expect(keys.filter((key) => key.startsWith('staging/'))).toEqual([]);
-    expect((await rowsOf(registry, 'blob')).filter((row) => row.sha256 === digest)).toHaveLength(1);
+    expect((await keysIn(bucket)).sort()).toEqual(await knownObjects(registry));
+    expect(await rowsOf(registry, 'stray_object')).toEqual([]);
   });
 
-  it.each(['run', 'version'])('never change under their path, on a %s', async (kind) => {
-    const base = kind === 'run' ? await createRun(registry) : await createVersion(registry);
+  it('never change under their path, on a version', async () => {
+    const base = await createVersion(registry);
     const first = await putContent(registry, base, 'x', 'one', { 'content-type': 'text/plain' });
     const again = await putContent(registry, base, 'x', 'one', { 'content-type': 'text/csv' });
     expect([again.status, again.body]).toEqual([200, first.body]);
@@ -111,11 +111,33 @@ describe('artifacts streamed through the registry', () => {
       const other = await putContent(registry, base, 'x', 'two', headers);
       expect([other.status, other.body.code]).toEqual([409, 'IMMUTABLE']);
     }
+    const deleted = await registry.call('DELETE', `${base}?path=x`);
+    expect([deleted.status, deleted.body.code]).toEqual([409, 'IMMUTABLE']);
     expect(await (await getContent(registry, base, 'x')).text()).toBe('one');
     const { client } = registry.database;
-    await expect(client.query(`UPDATE artifact SET path = 'y'`)).rejects.toThrow(/append-only/);
-    await expect(client.query(`DELETE FROM artifact`)).rejects.toThrow(/append-only/);
-    await expect(client.query(`UPDATE blob SET size_bytes = 1`)).rejects.toThrow(/append-only/);
+    for (const change of [
+      `UPDATE artifact SET path = 'y' WHERE version_id IS NOT NULL`,
+      `UPDATE artifact SET sha256 = sha256 WHERE version_id IS NOT NULL`,
+      `DELETE FROM artifact WHERE version_id IS NOT NULL`,
+      `TRUNCATE artifact`,
+    ])
+      await expect(client.query(change)).rejects.toThrow(/artifacts of versions are immutable/);
+    await expect(client.query(`UPDATE blob SET size_bytes = 1`)).rejects.toThrow(/immutable/);
+  });
+
+  it('are replaced by newer bytes, on a run', async () => {
+    const base = await createRun(registry);
+    const first = await putContent(registry, base, 'x', 'one', { 'content-type': 'text/plain' });
+    const other = await putContent(registry, base, 'x', 'two', { 'content-type': 'text/csv' });
+    expect([first.status, other.status]).toEqual([201, 200]);
+    expect(other.body).toMatchObject({ path: 'x', sha256: sha256('two'), contentType: 'text/csv' });
+    const got = await getContent(registry, base, 'x');
+    expect([await got.text(), got.headers.get('content-type')]).toEqual(['two', 'text/csv']);
+    expect((await registry.call('GET', base)).body.items).toEqual([other.body]);
+    const { client } = registry.database;
+    await expect(client.query(`UPDATE artifact SET path = 'y' WHERE run_id IS NOT NULL`)).rejects.toThrow(
+      /immutable/,
+    );
   });
 
   it('sent at once with the same bytes and path become one', async () => {
@@ -133,8 +155,8 @@ describe('artifacts streamed through the registry', () => {
     );
   });
 
-  it('sent at once with different bytes under one path leave one winner', async () => {
-    const base = await createRun(registry);
+  it('sent at once with different bytes under one path of a version leave one winner', async () => {
+    const base = await createVersion(registry);
     const answers = await Promise.all(
       Array.from({ length: 8 }, (_, index) => putContent(registry, base, 'race', `bytes ${index}`)),
     );
@@ -146,6 +168,20 @@ describe('artifacts streamed through the registry', () => {
     expect(await (await getContent(registry, base, 'race')).text()).toBe(`bytes ${winner}`);
   });
 
+  it('sent at once with different bytes under one path of a run all count, and the last stays', async () => {
+    const base = await createRun(registry);
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, (_, index) => putContent(registry, base, 'race', `bytes ${index}`)),
+    );
+    expect(answers.map((answer) => answer.status).sort((a, b) => a - b)).toEqual([
+      ...Array(7).fill(200),
+      201,
+    ]);
+    const kept = await (await getContent(registry, base, 'race')).text();
+    expect(kept).toMatch(/^bytes [0-7]$/);
+    expect((await registry.call('GET', base)).body.items).toMatchObject([{ sha256: sha256(kept) }]);
+  });
+
   it('with another digest than announced leave nothing', async () => {
     const base = await createRun(registry);
     const put = await putContent(registry, base, 'bad', 'these bytes', {
@@ -154,7 +190,8 @@ describe('artifacts streamed through the registry', () => {
     expect([put.status, put.body.code]).toEqual([422, 'DIGEST_MISMATCH']);
     expect((await registry.call('GET', base)).body.items).toEqual([]);
     expect(await keysIn(bucket, 'staging/')).toEqual([]);
-    expect((await keysIn(bucket)).filter((key) => key.includes(sha256('these bytes')))).toEqual([]);
+    expect(await objectsOf(registry, sha256('these bytes'))).toEqual([]);
+    expect(await rowsOf(registry, 'stray_object')).toEqual([]);
   });
 
   it.each([
@@ -352,9 +389,25 @@ describe('downloads', () => {
     expect(got.status).toBe(206);
     expect(got.headers.get('content-disposition')).toBe('attachment; filename=data.bin');
     expect(Buffer.from(await got.arrayBuffer()).equals(bytes.subarray(10, 20))).toBe(true);
-    const forged = await fetch(body.url.replace(sha256(bytes), sha256('x')));
+    const [key] = await objectsOf(registry, sha256(bytes));
+    expect(body.url).toContain(key);
+    const forged = await fetch(body.url.replace(key!, `${key!.slice(0, -1)}_`));
     expect(forged.status).toBeGreaterThanOrEqual(400);
   });
+
+  it.each(['grün.bin', "it's (1)!.bin", 'a*b.bin', '100%.bin'])(
+    'go by presigned URL under the name "%s"',
+    async (name) => {
+      await putContent(registry, base, `names/${name}`, 'named', { 'content-type': 'text/x-own' });
+      const path = encodeURIComponent(`names/${name}`);
+      const { body } = await registry.call('GET', `${base}/download-url?path=${path}`);
+      const got = await fetch(body.url, { headers: { range: 'bytes=0-1' } });
+      expect([got.status, await got.text()]).toEqual([206, 'na']);
+      expect(got.headers.get('content-type')).toBe('text/x-own');
+      const through = await getContent(registry, base, `names/${name}`);
+      expect(got.headers.get('content-disposition')).toBe(through.headers.get('content-disposition'));
+    },
+  );
 
   it('leave the connection usable for the next request', async () => {
     const url = new URL(`${registry.url}/api/v1${base}/content?path=data.bin`);

@@ -48,8 +48,14 @@ const cases: Case[] = [
   post('a number for a name', name(7), '/name'),
   post('an object for a name', name({}), '/name'),
   post('null for a name', name(null), '/name'),
+  ...['', ' ', 'a b', 'a/b', 'ü', 'a@1', '.', '..', '..a', 'a'.repeat(257), "a';--"].map((odd) =>
+    post(`the prompt name ${JSON.stringify(odd.slice(0, 20))}`, name(odd), '/name'),
+  ),
+  ...['', ' ', 'a/b', 'a:b', 'a\nb', '\u0085', '.', '..', '..a', 'ü'.repeat(257)].map((odd) =>
+    post(`the model name ${JSON.stringify(odd.slice(0, 20))}`, ['/models', { name: odd }], '/name'),
+  ),
   ...['', ' ', 'a b', 'a/b', '-a', 'a-', 'ü', 'a@1', '.', '..', 'a'.repeat(129), "a';--"].map((odd) =>
-    post(`the name ${JSON.stringify(odd.slice(0, 20))}`, name(odd), '/name'),
+    post(`the chain name ${JSON.stringify(odd.slice(0, 20))}`, ['/chains', { name: odd }], '/name'),
   ),
   post('NUL in a name', name('a\0b'), 'NUL'),
   post('a body beyond the top level', ['/prompts', '{} {}'], 'not valid JSON'),
@@ -109,7 +115,7 @@ const cases: Case[] = [
       content === null ? '/content' : 'prompt content',
     ),
   ),
-  post('an unknown type of prompt', prompt({ type: 'video' }), '"type"'),
+  post('an unknown type of prompt', prompt({ type: 'video' }), '/type'),
   post('an unknown field in the content', prompt({ type: 'text', text: 'x', txet: 'y' }), '"txet"'),
   post('a number for a text', prompt({ type: 'text', text: 7 }), '/text'),
   post(
@@ -210,7 +216,7 @@ const cases: Case[] = [
   ['an alias to a missing version', 'PUT', '/prompts/p/aliases/a', { version: 2 }, 422, 'no version 2'],
   ['a bare number for an alias', 'PUT', '/prompts/p/aliases/7', { version: 1 }, 400, 'bare number'],
   ['an odd alias', 'PUT', '/prompts/p/aliases/a%20b', { version: 1 }, 400, 'letters'],
-  ['a long alias', 'PUT', `/prompts/p/aliases/${'a'.repeat(65)}`, { version: 1 }, 400, '64'],
+  ['a long alias', 'PUT', `/prompts/p/aliases/${'a'.repeat(256)}`, { version: 1 }, 400, '255'],
   [
     'a negative revision',
     'PUT',

@@ -57,6 +57,18 @@ export async function putContent(
   return { status: response.status, body: await response.json() };
 }
 
+/** Keys of the objects that hold these bytes. */
+export async function objectsOf(registry: TestRegistry, digest: string): Promise<string[]> {
+  const rows = await rowsOf(registry, 'blob');
+  return rows.filter((row) => row.sha256 === digest).map((row) => row.object_key);
+}
+
+/** Keys of all objects that blobs have, in order. */
+export async function knownObjects(registry: TestRegistry): Promise<string[]> {
+  const rows = await rowsOf(registry, 'blob');
+  return rows.map((row): string => row.object_key).toSorted((a, b) => (a < b ? -1 : 1));
+}
+
 export function getContent(
   registry: TestRegistry,
   base: string,
@@ -79,7 +91,10 @@ export async function keysIn(bucket: string, prefix = ''): Promise<string[]> {
   return (listed.Contents ?? []).map((item) => item.Key!).sort();
 }
 
-export async function rowsOf(registry: TestRegistry, table: 'artifact' | 'blob' | 'artifact_upload') {
+export async function rowsOf(
+  registry: TestRegistry,
+  table: 'artifact' | 'blob' | 'artifact_upload' | 'stray_object',
+) {
   const { rows } = await registry.database.client.query(`SELECT * FROM ${table}`);
   return rows;
 }

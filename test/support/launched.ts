@@ -2,7 +2,9 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const MAIN = join(import.meta.dirname, '../../dist/apps/standalone/src/main.js');
+/** The build output, also from inside of it. */
+const DIST = join(import.meta.dirname, import.meta.filename.endsWith('.ts') ? '../../dist' : '../..');
+const MAIN = join(DIST, 'apps/standalone/src/main.js');
 
 /** The launcher as a process of its own, from the build output, as a user runs it. */
 export class Launched {

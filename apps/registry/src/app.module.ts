@@ -3,13 +3,23 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import type { Settings } from '#libs/platform/config/settings.js';
 import { dataSourceOptions } from '#libs/platform/database/data-source.js';
 import { ArtifactModule } from './artifacts/artifact.module.js';
+import { DatasetModule } from './datasets/dataset.module.js';
 import { EntriesModule } from './entries/entries.module.js';
 import { EndpointModule } from './endpoints/endpoint.module.js';
 import { HealthController } from './health/health.controller.js';
 import { InferenceModule } from './inferences/inference.module.js';
+import { LoggedModelModule } from './logged-models/logged-model.module.js';
+import { MlflowLoggedModelModule } from './mlflow/logged-models/mlflow-logged-model.module.js';
+import { MlflowArtifactModule } from './mlflow/artifacts/mlflow-artifact.module.js';
+import { MlflowProtocolModule } from './mlflow/protocol/protocol.module.js';
+import { MlflowTrackingModule } from './mlflow/tracking/tracking.module.js';
+import { MlflowRegistryModule } from './mlflow/registry/mlflow-registry.module.js';
+import { MlflowGenAiModule } from './mlflow/genai/mlflow-genai.module.js';
 import { ModelEndpointModule } from './model-endpoints/model-endpoint.module.js';
 import { RunModule } from './runs/run.module.js';
 import { SettingsModule } from './settings.module.js';
+import { MlflowWebhookModule } from './mlflow/webhooks/mlflow-webhook.module.js';
+import { WebhookModule } from './webhooks/webhook.module.js';
 
 /** The control plane: one module per noun. */
 @Module({})
@@ -30,10 +40,20 @@ export class AppModule {
         }),
         EntriesModule,
         RunModule,
+        DatasetModule,
         ArtifactModule,
         ModelEndpointModule,
         EndpointModule,
         InferenceModule,
+        WebhookModule,
+        MlflowWebhookModule,
+        MlflowProtocolModule,
+        MlflowRegistryModule,
+        MlflowArtifactModule,
+        LoggedModelModule,
+        MlflowLoggedModelModule,
+        MlflowTrackingModule,
+        MlflowGenAiModule,
       ],
       controllers: [HealthController],
     };

@@ -12,6 +12,7 @@ import { isJsonBody, refuseOtherBodies } from './http/json-body.js';
 import { answerMalformed } from './http/malformed.js';
 import { refuseIllFormedBytes, refuseIllFormedText } from './http/well-formed.js';
 import { validationPipe } from './http/validation.pipe.js';
+import { MlflowProtocol } from './mlflow/protocol/mlflow-protocol.js';
 import { mountOpenApi } from './openapi.js';
 
 /** Builds the registry, ready to listen. The schema must be up to date. */
@@ -24,6 +25,8 @@ export async function createApp(settings: Settings, logger: Logger): Promise<Nes
   app.disable('x-powered-by');
   app.set('query parser', 'simple');
   app.use(requestId);
+  // Before the rules for native bodies, which are not MLflow's.
+  app.use(app.get(MlflowProtocol).middleware(settings.CATENA_MAX_BODY_BYTES));
   // Nest's type keeps `verify` for its option `rawBody`, which is not used here.
   const json = { limit: settings.CATENA_MAX_BODY_BYTES, type: isJsonBody, verify: refuseIllFormedBytes };
   app.useBodyParser('json', json);

@@ -1,5 +1,6 @@
 import { settingsOrExit } from '#libs/platform/config/settings-or-exit.js';
 import { migrate } from '#libs/platform/database/data-source.js';
+import { releaseStartupGarbage } from '#libs/platform/heap/release-startup-garbage.js';
 import { createLogger } from '#libs/platform/log/logger.js';
 import { createApp } from './app.js';
 
@@ -20,6 +21,8 @@ const ran = await migrate(settings.DATABASE_URL!).catch((error: unknown) => {
 });
 if (ran.length > 0) logger.info({ ran }, 'schema migrated');
 const app = await createApp(settings, logger);
+await app.init();
+await releaseStartupGarbage();
 await app.listen(settings.CATENA_REGISTRY_PORT, settings.CATENA_HOST);
 logger.info({ url: await app.getUrl() }, 'registry is listening');
 // Started by the launcher: when it dies, however it dies, so do we.

@@ -38,8 +38,14 @@ const TAGS = [
   ['endpoints', 'Serving endpoints: the stable names applications call.'],
   ['splits', 'How the traffic of an endpoint is divided: preview, revisions, rollback.'],
   ['inferences', 'One row per request that a gateway admitted.'],
-  ['artifacts', 'Bytes in the object store, addressed by SHA-256, owned by a version or a run.'],
-  ['runs', 'What is tracked; for now, an owner of artifacts.'],
+  [
+    'artifacts',
+    'Bytes in the object store, addressed by SHA-256, owned by a version, a run or a logged model.',
+  ],
+  ['logged models', 'Models as runs make them, before they are registered.'],
+  ['experiments', 'Named groups of runs.'],
+  ['runs', 'What is tracked: metrics, params, tags, datasets, and the versions a run evaluated.'],
+  ['webhooks', 'Who is told of changes in the registry, and what became of each delivery.'],
   ['health', 'Is the registry alive, and can it work?'],
 ] as const;
 

@@ -2,11 +2,15 @@
  * What s3rver 5.0 lacks of S3 and the registry relies on. Each repair names what happens without it.
  */
 import { randomUUID } from 'node:crypto';
-import { access, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { access, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import type S3rver from '@20minutes/s3rver';
 import S3Error from '@20minutes/s3rver/lib/models/error.js';
+import { streamed } from '#libs/platform/streams/buffer-pressure.js';
 
 type Store = S3rver.Store;
 
@@ -17,23 +21,43 @@ export function repairStore(store: Store): void {
   putWholeOrNotAtAll(store);
   copyWholeOrNotAtAll(store);
   refuseIncompleteParts(store);
-  readFirstByte(store);
+  readInBlocks(store);
 }
 
-/** Without it a PUT that is cut half way leaves the half under its key, and readers see a write in progress. */
+/** Read and written at once: with s3rver's 64 KiB most of the time goes into asking for them. */
+const BLOCK_BYTES = 1024 * 1024;
+
+/**
+ * Without it a PUT that is cut half way leaves the half under its key, and readers see a write in progress. The
+ * entity tag changes with every write and says nothing else: the MD5 that s3rver makes it of takes longer than all
+ * the rest, and S3 promises none (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html).
+ */
 function putWholeOrNotAtAll(store: Store): void {
-  const put = store.putContent.bind(store);
   store.putContent = async (path, content) => {
     const draft = `${path}.${randomUUID()}.draft`;
     try {
-      const stored = await put(draft, content);
+      const size = await writeFile(draft, content);
       await rename(draft, path);
-      return stored;
+      return [size, randomUUID().replaceAll('-', '')];
     } catch (error) {
       await rm(draft, { force: true });
       throw error;
     }
   };
+}
+
+/** @returns how many bytes that were. */
+async function writeFile(path: string, content: Buffer | Readable): Promise<number> {
+  const file = createWriteStream(path, { highWaterMark: BLOCK_BYTES });
+  await pipeline(Buffer.isBuffer(content) ? [content] : content, counted, file);
+  return file.bytesWritten;
+}
+
+async function* counted(source: AsyncIterable<Buffer> | Iterable<Buffer>): AsyncGenerator<Buffer> {
+  for await (const chunk of source) {
+    streamed(chunk.length);
+    yield chunk;
+  }
 }
 
 /** Without it a copy over an existing object shows its readers an empty, then a growing file. */
@@ -66,17 +90,33 @@ function refuseIncompleteParts(store: Store): void {
   };
 }
 
-/** Without it `bytes=0-0` is answered with the whole object: the end 0 counts as absent. */
-function readFirstByte(store: Store): void {
+/**
+ * Without it `bytes=0-0` is answered with the whole object: the end 0 counts as absent. Objects are read in larger
+ * blocks than s3rver does.
+ */
+function readInBlocks(store: Store): void {
   const get = store.getObject.bind(store);
-  store.getObject = (bucket, key, options) =>
-    get(bucket, key, options?.end === 0 ? { ...options, end: '0' } : options);
+  store.getObject = async (bucket, key, options) => {
+    const file = await open(store.getResourcePath(bucket, key, 'object')).catch(() => undefined);
+    const object = await get(bucket, key, options?.end === 0 ? { ...options, end: '0' } : options);
+    // An empty object has no last byte to read to.
+    if (!file || !object?.content || Number(object.metadata['content-length']) === 0) {
+      await file?.close();
+      return object;
+    }
+    object.content.destroy();
+    const { start, end } = object.range ?? { start: 0, end: Number(object.metadata['content-length']) - 1 };
+    object.content = file.createReadStream({ start, end, highWaterMark: BLOCK_BYTES });
+    object.content.on('data', (block: Buffer) => streamed(block.length)).pause();
+    return object;
+  };
 }
 
 /** Adds AbortMultipartUpload, and the precondition of CopyObject, in front of s3rver's own routes. */
 export function answerMissingOperations(store: Store, next: RequestListener): RequestListener {
   return (request, response) => {
     acceptBucketRequests(request);
+    acceptNamesInQueries(request, response);
     void forward(store, next, request, response);
   };
 }
@@ -102,6 +142,28 @@ async function forward(
  */
 function acceptBucketRequests(request: IncomingMessage): void {
   if (/^\/[^/?]+\/?(\?|$)/.test(request.url ?? '')) delete request.headers.authorization;
+}
+
+/** What `encodeURIComponent` leaves as it is, and S3's signatures encode: RFC 3986 §2.3 reserves them. */
+const MISCALCULATED = /[!'()*]|%(?:21|27|28|29|2A)/i;
+
+/**
+ * Without it presigned downloads whose file name is not plain are refused: s3rver calculates another signature for
+ * `filename*=UTF-8''…` and for parentheses. It takes unsigned requests anyway, but then overrides no headers: both
+ * are done here.
+ */
+function acceptNamesInQueries(request: IncomingMessage, response: ServerResponse): void {
+  const [path = '', query = ''] = (request.url ?? '').split('?', 2);
+  if (request.method !== 'GET' || !query.includes('X-Amz-Signature=') || !MISCALCULATED.test(query)) return;
+  const headers = [...new URLSearchParams(query)].flatMap(([name, value]) =>
+    name.startsWith('response-content-') ? [[name.slice('response-'.length), value] as const] : [],
+  );
+  request.url = path;
+  const writeHead = response.writeHead.bind(response) as (...given: unknown[]) => ServerResponse;
+  response.writeHead = (...given: unknown[]) => {
+    if (response.statusCode < 300) for (const [name, value] of headers) response.setHeader(name, value);
+    return writeHead(...given);
+  };
 }
 
 async function answer(store: Store, request: IncomingMessage): Promise<number | undefined> {

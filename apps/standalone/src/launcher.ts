@@ -4,12 +4,15 @@ import { join } from 'node:path';
 import type { Settings } from '#libs/platform/config/settings.js';
 import { DirectoryLock } from '#libs/platform/lock/directory-lock.js';
 import { Child } from './child.js';
-import { EMBEDDED_S3_CREDENTIALS } from './embedded-s3.js';
+import { EmbeddedStores, type StoresAddress } from './embedded-stores.js';
 import { loadEncryptionKeys } from './encryption-keys.js';
 import { assertFree, freePort } from './free-port.js';
+import { removeRunningFile, writeRunningFile } from './running-file.js';
 import { Service } from './service.js';
 import { shownUrl } from './shown-url.js';
-import type { StoresPlan, StoresReport } from './stores-plan.js';
+
+/** Name of the lock in the data directory that a running stack holds. */
+export const LAUNCHER_LOCK = 'launcher.lock';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -26,7 +29,7 @@ export interface Addresses {
 /** Starts and stops the whole stack: embedded stores unless others are named, the registry, a gateway. */
 export class Launcher {
   private lock: DirectoryLock | undefined;
-  private stores: Child | undefined;
+  private stopStores: (() => Promise<void>) | undefined;
   private registry: Service | undefined;
   private gateway: Service | undefined;
   private readonly extras: Child[] = [];
@@ -52,7 +55,7 @@ export class Launcher {
     await mkdir(dataDirectory, { recursive: true, mode: userInfo().uid === 0 ? 0o711 : 0o700 });
     this.lock = DirectoryLock.acquire(
       dataDirectory,
-      'launcher.lock',
+      LAUNCHER_LOCK,
       `${dataDirectory} is in use by another Catena that is running. Stop it, or set CATENA_DATA_DIR to another directory.`,
     );
     const host = settings.CATENA_HOST;
@@ -116,7 +119,8 @@ export class Launcher {
       await this.gateway?.stop();
       await this.registry?.stop();
       await Promise.all(this.extras.map((child) => child.stop()));
-      await this.stores?.stop();
+      if (this.lock) await removeRunningFile(this.settings.CATENA_DATA_DIR);
+      await this.stopStores?.();
       this.lock?.release();
     })();
     return this.stopping;
@@ -135,42 +139,20 @@ export class Launcher {
     return wanted;
   }
 
-  private async startStores(): Promise<Environment> {
-    const { settings } = this;
-    const directory = settings.CATENA_DATA_DIR;
-    const plan: StoresPlan = {
-      ...(settings.DATABASE_URL === undefined && { postgres: { directory: join(directory, 'postgres') } }),
-      ...(settings.S3_ENDPOINT === undefined && {
-        s3: { directory: join(directory, 's3'), bucket: settings.S3_BUCKET },
-      }),
-    };
-    if (!plan.postgres && !plan.s3) return {};
-    this.stores = new Child({
-      name: 'embedded stores',
-      file: join(import.meta.dirname, 'stores.js'),
-      args: [JSON.stringify(plan)],
-      env: this.environment,
-    });
-    const { ended } = this.stores;
-    const report = await Promise.race([this.stores.firstMessage as Promise<StoresReport>, ended]);
-    if (typeof report === 'string') throw new Error(`The embedded stores ended at start (${report}).`);
-    if (report.type === 'failed') throw new Error(report.message);
-    void this.watchStores(this.stores);
-    return {
-      ...(plan.postgres && { DATABASE_URL: report.databaseUrl }),
-      ...(plan.s3 && {
-        S3_ENDPOINT: `http://127.0.0.1:${report.s3Port}`,
-        AWS_ACCESS_KEY_ID: EMBEDDED_S3_CREDENTIALS.accessKeyId,
-        AWS_SECRET_ACCESS_KEY: EMBEDDED_S3_CREDENTIALS.secretAccessKey,
-      }),
-    };
+  private async startStores(): Promise<StoresAddress> {
+    const stores = await EmbeddedStores.start(
+      this.settings,
+      this.environment,
+      (stop) => (this.stopStores = stop),
+    );
+    void this.watchStores(stores);
+    await writeRunningFile(this.settings.CATENA_DATA_DIR, stores.address);
+    return stores.address;
   }
 
-  private async watchStores(stores: Child): Promise<void> {
-    const ending = await stores.ended;
-    if (this.stopping) return;
-    const last = stores.lastMessage as StoresReport;
-    this.onFailure(last.type === 'failed' ? last.message : `The embedded stores have ended (${ending}).`);
+  private async watchStores(stores: EmbeddedStores): Promise<void> {
+    const ending = await stores.ended();
+    if (!this.stopping) this.onFailure(ending);
   }
 
   private assertGoingOn(): void {

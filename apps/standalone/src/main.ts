@@ -1,15 +1,20 @@
+#!/usr/bin/env node
 import { readSettings, type SettingName, type Settings } from '#libs/platform/config/settings.js';
 import { runDemo } from './demo/demo.js';
 import { Launcher, type Addresses } from './launcher.js';
+import { runTool, TOOLS } from './tool.js';
 
-const USAGE = `Usage: main.js start         the stack: PostgreSQL, S3, registry, gateway
-       main.js demo          the stack, and the demo on it
-       main.js demo --exit   ends after the demo's table
+const USAGE = `Usage: catena start           the stack: PostgreSQL, S3, registry, gateway
+       catena demo            the stack, and the demo on it
+       catena demo --exit     ends after the demo's table
+       catena gc              removes for good what was deleted; see catena gc --help
+       catena import mlflow   brings what an MLflow server holds; see catena import --help
 Settings come from the environment; they are listed in docs/settings.md.`;
 
-const [command, ...flags] = process.argv.slice(2);
+const [command = '', ...flags] = process.argv.slice(2);
+const isTool = Object.hasOwn(TOOLS, command);
 const isDemo = command === 'demo';
-if ((command !== 'start' && !isDemo) || flags.some((flag) => !isDemo || flag !== '--exit')) {
+if (!isTool && ((command !== 'start' && !isDemo) || flags.some((flag) => !isDemo || flag !== '--exit'))) {
   console.error(USAGE);
   process.exit(command === '--help' ? 0 : 1);
 }
@@ -17,6 +22,14 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
   console.error(`This is Node ${process.versions.node}; use "npm start", which brings Node 24 with it.`);
   process.exit(1);
 }
+
+if (isTool)
+  process.exit(
+    await runTool(command, flags, process.env).catch((error: unknown) => {
+      console.error(error instanceof Error ? error.message : error);
+      return 1;
+    }),
+  );
 
 const S3_CREDENTIALS: SettingName[] = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'];
 

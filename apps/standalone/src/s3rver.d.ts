@@ -3,6 +3,11 @@ declare module '@20minutes/s3rver' {
   import type { Readable } from 'node:stream';
 
   namespace S3rver {
+    interface StoredObject {
+      content: Readable | null;
+      readonly range?: { readonly start: number; readonly end: number };
+      readonly metadata: Readonly<Record<string, unknown>>;
+    }
     interface Store {
       getResourcePath(bucket: string, key: string | undefined, resource: string): string;
       getMetadata(bucket: string, key: string): Promise<{ etag: string }>;
@@ -10,7 +15,7 @@ declare module '@20minutes/s3rver' {
         bucket: string,
         key: string,
         options?: { start?: number; end?: number | string },
-      ): Promise<unknown>;
+      ): Promise<StoredObject | null>;
       putContent(path: string, content: Buffer | Readable): Promise<[number, string]>;
       putObjectMultipart(
         bucket: string,

@@ -8,8 +8,21 @@ export const KINDS: readonly Kind[] = ['prompt', 'model', 'chain'];
 
 /** Names of entries, endpoints, arms…: what fits in a URL path and in a `name@alias` reference unescaped. */
 export const NAME_PATTERN = '^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$';
-/** As a name, but never a bare number, so that `name@3` is a version and `name@champion` an alias. */
-export const ALIAS_PATTERN = '^(?![0-9]+$)[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$';
+/**
+ * Names of entries by kind, to be compiled with flag `u`. Prompts and models may be named as MLflow names them; none
+ * has a slash or a colon, and none reads as a step out of a directory.
+ */
+export const ENTRY_NAME_PATTERNS = {
+  prompt: '^(?!\\.\\.|\\.$)[A-Za-z0-9_.-]{1,256}$',
+  model: '^(?!\\s*$)(?!\\.\\.|\\.$)[^/:\\p{Cc}]{1,256}$',
+  chain: NAME_PATTERN,
+} as const satisfies Record<Kind, string>;
+/**
+ * To be compiled with flag `u`. Letters and digits of any language, but never a bare number, so that `name@3` is a
+ * version and `name@champion` an alias. It covers what MLflow takes, but for bare numbers.
+ */
+export const ALIAS_PATTERN = '^(?![0-9]+$)(?!\\.{1,2}$)[\\p{L}\\p{N}_.-]{1,255}$';
+const ALIAS_OR_NUMBER = '[\\p{L}\\p{N}_.-]{1,255}$';
 export const DIGEST_PATTERN = '^sha256:[0-9a-f]{64}$';
 
 const name = { type: 'string', pattern: NAME_PATTERN, maxLength: 128 } as const;
@@ -19,7 +32,7 @@ export const promptSchema = {
   $schema: dialect,
   title: 'Prompt content',
   description:
-    'A text, or a list of chat messages, with {{variable}} placeholders and at most one {{messages}} slot.',
+    'A text, or a list of chat messages, with {{variable}} placeholders and at most one {{messages}} slot; or a template of MLflow that chains cannot render.',
   type: 'object',
   discriminator: { propertyName: 'type' },
   required: ['type'],
@@ -68,42 +81,111 @@ export const promptSchema = {
       required: ['type', 'messages'],
       additionalProperties: false,
     },
+    {
+      type: 'object',
+      title: 'MLflow prompt',
+      description:
+        "A template of MLflow's that is more than this grammar (Jinja, dotted names, other roles, content parts…): kept and shown as it was registered, refused by chains.",
+      properties: {
+        type: { const: 'mlflow' },
+        form: {
+          enum: ['text', 'chat'],
+          description: 'What the text is: a template, or a list of messages in JSON.',
+        },
+        text: {
+          type: 'string',
+          maxLength: 1_000_000,
+          description: 'As MLflow keeps it in mlflow.prompt.text.',
+        },
+      },
+      required: ['type', 'form', 'text'],
+      additionalProperties: false,
+    },
   ],
 } as const;
 
 export const modelSchema = {
   $schema: dialect,
   title: 'Model content',
-  description: 'A model as it was trained or chosen: base weights, or an adapter on top of them.',
+  description:
+    'A model as it was trained or chosen: base weights, an adapter on top of them, or what an MLflow client registered.',
   type: 'object',
-  properties: {
-    format: {
-      enum: ['hosted', 'weights', 'lora'],
-      description: 'Served by a vendor, own weights, or a LoRA adapter.',
+  discriminator: { propertyName: 'format' },
+  required: ['format'],
+  oneOf: [
+    {
+      type: 'object',
+      title: 'Served model',
+      properties: {
+        format: {
+          enum: ['hosted', 'weights', 'lora'],
+          description: 'Served by a vendor, own weights, or a LoRA adapter.',
+        },
+        model: {
+          type: 'string',
+          minLength: 1,
+          maxLength: 256,
+          description: 'Name under which a model endpoint serves it.',
+        },
+        baseModel: {
+          type: 'string',
+          minLength: 1,
+          maxLength: 256,
+          description: 'For an adapter: what it adapts.',
+        },
+        source: {
+          type: 'string',
+          maxLength: 2048,
+          description: 'Where it comes from: a hub id, a URI, a commit.',
+        },
+        task: { type: 'string', maxLength: 128, description: 'What it is made for.' },
+        metadata: { type: 'object', description: 'Anything else worth keeping with the version.' },
+      },
+      required: ['format', 'model'],
+      additionalProperties: false,
     },
-    model: {
-      type: 'string',
-      minLength: 1,
-      maxLength: 256,
-      description: 'Name under which a model endpoint serves it.',
+    {
+      type: 'object',
+      title: 'MLflow model',
+      description:
+        'A model that a run logged. Its files are the artifacts of the version, where they lie here.',
+      properties: {
+        format: { const: 'mlflow' },
+        source: { type: 'string', minLength: 1, maxLength: 2048, description: 'URI it was registered from.' },
+        runId: { type: 'string', minLength: 1, maxLength: 256, description: 'The run that made it.' },
+        runLink: { type: 'string', minLength: 1, maxLength: 2048, description: 'Where that run is shown.' },
+        modelId: { type: 'string', minLength: 1, maxLength: 256, description: 'The logged model it was.' },
+      },
+      required: ['format', 'source'],
+      additionalProperties: false,
     },
-    baseModel: {
-      type: 'string',
-      minLength: 1,
-      maxLength: 256,
-      description: 'For an adapter: what it adapts.',
-    },
-    source: {
-      type: 'string',
-      maxLength: 2048,
-      description: 'Where it comes from: a hub id, a URI, a commit.',
-    },
-    task: { type: 'string', maxLength: 128, description: 'What it is made for.' },
-    metadata: { type: 'object', description: 'Anything else worth keeping with the version.' },
-  },
-  required: ['format', 'model'],
-  additionalProperties: false,
+  ],
 } as const;
+
+function reference(kind: 'prompt' | 'model', namePattern: string) {
+  return {
+    title: `Reference to a ${kind}`,
+    anyOf: [
+      {
+        type: 'string',
+        maxLength: 512,
+        pattern: `^${namePattern}@${ALIAS_OR_NUMBER}`,
+        description: 'name@alias or name@number; resolved and pinned when the version is registered.',
+      },
+      {
+        type: 'object',
+        title: 'Pinned reference',
+        properties: {
+          name: { type: 'string', pattern: ENTRY_NAME_PATTERNS[kind], description: 'Name of the entry.' },
+          version: { type: 'integer', minimum: 1, description: 'Number of the version.' },
+          digest: { type: 'string', pattern: DIGEST_PATTERN, description: 'Digest of its content.' },
+        },
+        required: ['name', 'version', 'digest'],
+        additionalProperties: false,
+      },
+    ],
+  } as const;
+}
 
 const parameters = {
   type: 'object',
@@ -191,7 +273,7 @@ const generate = {
       description: 'Model name as the model endpoint serves it.',
     },
     registeredModel: {
-      $ref: '#/$defs/reference',
+      $ref: '#/$defs/modelReference',
       description: 'The registered model version behind it, for lineage.',
     },
     parameters,
@@ -224,7 +306,7 @@ export const chainSchema = {
   type: 'object',
   properties: {
     prompt: {
-      $ref: '#/$defs/reference',
+      $ref: '#/$defs/promptReference',
       description: 'The prompt version, as name@alias, name@number or pinned.',
     },
     generate,
@@ -295,28 +377,9 @@ export const chainSchema = {
   required: ['prompt', 'generate'],
   additionalProperties: false,
   $defs: {
-    reference: {
-      title: 'Reference',
-      anyOf: [
-        {
-          type: 'string',
-          maxLength: 256,
-          pattern: '^[A-Za-z0-9._-]+@[A-Za-z0-9._-]+$',
-          description: 'name@alias or name@number; resolved and pinned when the version is registered.',
-        },
-        {
-          type: 'object',
-          title: 'Pinned reference',
-          properties: {
-            name: { ...name, description: 'Name of the entry.' },
-            version: { type: 'integer', minimum: 1, description: 'Number of the version.' },
-            digest: { type: 'string', pattern: DIGEST_PATTERN, description: 'Digest of its content.' },
-          },
-          required: ['name', 'version', 'digest'],
-          additionalProperties: false,
-        },
-      ],
-    },
+    promptReference: reference('prompt', '[A-Za-z0-9_.-]{1,256}'),
+    // Taken apart at the last @, for names of models may hold more of them.
+    modelReference: reference('model', '[^/:\\p{Cc}]{1,256}'),
   },
 } as const;
 

@@ -47,7 +47,24 @@ export interface ChainContent<R = PinnedReference> {
   readonly steps?: { readonly before?: readonly Step[]; readonly after?: readonly Step[] };
 }
 
-export interface ModelContent {
+/** A template of MLflow's that chains cannot render: what MLflow keeps in `mlflow.prompt.text`, as it was. */
+export interface MlflowPrompt {
+  readonly type: 'mlflow';
+  readonly form: 'text' | 'chat';
+  readonly text: string;
+}
+
+export type StoredPrompt = PromptContent | MlflowPrompt;
+
+export interface MlflowModel {
+  readonly format: 'mlflow';
+  readonly source: string;
+  readonly runId?: string;
+  readonly runLink?: string;
+  readonly modelId?: string;
+}
+
+export interface ServedModel {
   readonly format: 'hosted' | 'weights' | 'lora';
   readonly model: string;
   readonly baseModel?: string;
@@ -56,8 +73,10 @@ export interface ModelContent {
   readonly metadata?: { readonly [name: string]: Json };
 }
 
+export type ModelContent = ServedModel | MlflowModel;
+
 export interface ContentByKind {
-  prompt: PromptContent;
+  prompt: StoredPrompt;
   model: ModelContent;
   chain: ChainContent;
 }

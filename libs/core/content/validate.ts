@@ -1,9 +1,9 @@
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import { RE2JS } from 're2js';
-import { compilePrompt, TemplateError, type PromptContent } from '../template/template.js';
+import { compilePrompt, TemplateError } from '../template/template.js';
 import { DomainError } from '../errors/catalogue.js';
 import { CONTENT_SCHEMAS, type Kind } from './schemas.js';
-import type { ChainContent, Reference } from './types.js';
+import type { ChainContent, Reference, StoredPrompt } from './types.js';
 
 const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
 
@@ -34,11 +34,12 @@ export interface Problem {
 export function validateContent(kind: Kind, content: unknown): void {
   const validate = validators[kind];
   if (!validate(content)) refuse(kind, describe(validate.errors ?? []));
-  if (kind === 'prompt') checkTemplate(content as PromptContent);
+  if (kind === 'prompt') checkTemplate(content as StoredPrompt);
   if (kind === 'chain') checkChain(content as ChainContent<Reference>);
 }
 
-function checkTemplate(content: PromptContent): void {
+function checkTemplate(content: StoredPrompt): void {
+  if (content.type === 'mlflow') return;
   try {
     compilePrompt(content);
   } catch (error) {
@@ -132,13 +133,17 @@ export function describe(errors: readonly ErrorObject[]): Problem[] {
   const problems = new Map<string, Problem>();
   for (const error of errors) {
     if (error.keyword === 'anyOf' || error.keyword === 'oneOf') continue;
-    const problem = { path: error.instancePath, message: sentence(error) };
+    const problem = { path: pathOf(error), message: sentence(error) };
     problems.set(`${problem.path} ${problem.message}`, problem);
   }
   const all = [...problems.values()];
   return (
-    all.length > 0 ? all : errors.map((error) => ({ path: error.instancePath, message: sentence(error) }))
+    all.length > 0 ? all : errors.map((error) => ({ path: pathOf(error), message: sentence(error) }))
   ).slice(0, 20);
+}
+
+function pathOf({ keyword, instancePath, params }: ErrorObject): string {
+  return keyword === 'discriminator' ? `${instancePath}/${params['tag']}` : instancePath;
 }
 
 function sentence(error: ErrorObject): string {
@@ -152,7 +157,7 @@ function sentence(error: ErrorObject): string {
     case 'const':
       return `must be ${JSON.stringify(error.params['allowedValue'])}`;
     case 'discriminator':
-      return `must have "${error.params['tag']}" set to one of the known values`;
+      return 'must be one of the known values';
     default:
       return error.message ?? error.keyword;
   }

@@ -140,6 +140,19 @@ export const SETTINGS = {
     default: 600_000,
     description: 'Longest time for one request to the gateway, all attempts together, in milliseconds.',
   },
+  CATENA_WEBHOOK_PRIVATE_HOSTS: {
+    type: 'string',
+    enum: ['auto', 'allow', 'refuse'],
+    default: 'auto',
+    description:
+      'Whether webhooks may call private addresses. auto: only loopback, and only while CATENA_HOST is loopback.',
+  },
+  CATENA_WEBHOOK_TIMEOUT_MS: {
+    ...timeout,
+    maximum: 600_000,
+    default: 30_000,
+    description: 'Longest wait for the answer to one webhook delivery, in milliseconds.',
+  },
 } as const;
 
 interface SettingTypes {

@@ -5,6 +5,11 @@ import { Registry1795305600002 } from '../../../migrations/1795305600002-registr
 import { Artifacts1795305600003 } from '../../../migrations/1795305600003-artifacts.js';
 import { Serving1795305600004 } from '../../../migrations/1795305600004-serving.js';
 import { Inferences1795305600005 } from '../../../migrations/1795305600005-inferences.js';
+import { Tracking1795305600006 } from '../../../migrations/1795305600006-tracking.js';
+import { VersionNotes1795305600007 } from '../../../migrations/1795305600007-version-notes.js';
+import { RunArtifacts1795305600008 } from '../../../migrations/1795305600008-run-artifacts.js';
+import { Traces1795305600010 } from '../../../migrations/1795305600010-traces.js';
+import { Webhooks1795305600009 } from '../../../migrations/1795305600009-webhooks.js';
 import { readInt8AsNumber } from './int8.js';
 
 readInt8AsNumber();
@@ -15,6 +20,11 @@ const migrations = [
   Artifacts1795305600003,
   Serving1795305600004,
   Inferences1795305600005,
+  Tracking1795305600006,
+  VersionNotes1795305600007,
+  RunArtifacts1795305600008,
+  Webhooks1795305600009,
+  Traces1795305600010,
 ];
 
 export interface DatabaseOptions {

@@ -21,11 +21,12 @@ export class ObjectPresigner {
     );
   }
 
+  /** @param sizeBytes signed too where it is known. */
   async putPart(
     key: string,
     s3UploadId: string,
     partNumber: number,
-    sizeBytes: number,
+    sizeBytes: number | undefined,
     expiresInSeconds: number,
   ): Promise<string> {
     return getSignedUrl(

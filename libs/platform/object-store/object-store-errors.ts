@@ -20,6 +20,11 @@ export function isNotFound(error: unknown): boolean {
   return statusOf(error) === 404;
 }
 
+/** The bucket is missing, or belongs to somebody else. */
+export function isDenied(error: unknown): boolean {
+  return [301, 400, 403, 404].includes(statusOf(error) ?? 0);
+}
+
 export function isPreconditionFailed(error: unknown): boolean {
   return statusOf(error) === 412;
 }

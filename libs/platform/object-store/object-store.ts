@@ -54,6 +54,12 @@ export interface StaleItem {
   readonly s3UploadId?: string;
 }
 
+export interface DirectoryItem {
+  readonly name: string;
+  /** Of an object; null for a common prefix. */
+  readonly sizeBytes: number | null;
+}
+
 const MIB = 1024 * 1024;
 /** S3's smallest part, two at a time: the SDK holds a few parts at once, and memory must not grow with the stream. */
 const WRITE_PART_BYTES = 5 * MIB;
@@ -264,13 +270,43 @@ export class ObjectStore {
       const objects = (listed.Contents ?? []).filter(
         (item) => item.LastModified && item.LastModified < before,
       );
-      const uploads = await this.listMultipart(prefix, limit);
       return [
         ...objects.map((item) => ({ key: item.Key! })),
-        ...uploads
-          .filter((upload) => upload.Initiated && upload.Initiated < before)
-          .map((upload) => ({ key: upload.Key!, s3UploadId: upload.UploadId! })),
+        ...(await this.listStaleMultipart(prefix, before, limit)),
       ];
+    });
+  }
+
+  /** Unfinished multipart uploads under a prefix that were begun before `before`. */
+  async listStaleMultipart(prefix: string, before: Date, limit: number): Promise<Required<StaleItem>[]> {
+    const uploads = await attempt('list uploads', () => this.listMultipart(prefix, limit));
+    return uploads
+      .filter((upload) => upload.Initiated && upload.Initiated < before)
+      .map((upload) => ({ key: upload.Key!, s3UploadId: upload.UploadId! }));
+  }
+
+  /** What lies directly under a prefix that ends with "/" or is empty. @param limit most entries. */
+  async listDirectory(prefix: string, limit: number): Promise<DirectoryItem[]> {
+    return attempt('list objects', async () => {
+      const items: DirectoryItem[] = [];
+      let token: string | undefined;
+      do {
+        const listed = await this.client.send(
+          new ListObjectsV2Command({
+            Bucket: this.bucket,
+            Prefix: prefix,
+            Delimiter: '/',
+            ContinuationToken: token,
+          }),
+        );
+        for (const { Prefix } of listed.CommonPrefixes ?? [])
+          items.push({ name: Prefix!.slice(prefix.length, -1), sizeBytes: null });
+        // Some tools mark a directory with an empty object of its name.
+        for (const { Key, Size } of listed.Contents ?? [])
+          if (Key !== prefix) items.push({ name: Key!.slice(prefix.length), sizeBytes: Size ?? 0 });
+        token = listed.IsTruncated ? listed.NextContinuationToken : undefined;
+      } while (token !== undefined && items.length < limit);
+      return items.slice(0, limit);
     });
   }
 

@@ -5,8 +5,11 @@ import { DomainError } from '#libs/core/errors/catalogue.js';
 import { exactly } from '#libs/platform/object-store/exactly.js';
 import type { ByteRange } from '#libs/platform/object-store/object-store.js';
 import type { Artifact } from './artifact-rows.js';
-import { streamed } from './buffer-pressure.js';
+import { streamed } from '#libs/platform/streams/buffer-pressure.js';
 import { attachment } from './content-headers.js';
+
+/** What of an artifact a download needs. */
+type Shown = Pick<Artifact, 'path' | 'sha256' | 'sizeBytes' | 'contentType'>;
 
 /**
  * Answers GET and HEAD of an artifact: 200, 206 for one range, 304 for a known entity tag.
@@ -16,7 +19,7 @@ import { attachment } from './content-headers.js';
 export async function sendArtifact(
   request: Request,
   response: Response,
-  artifact: Artifact,
+  artifact: Shown,
   open: (range: ByteRange | undefined) => Promise<{ body: Readable }>,
 ): Promise<void> {
   const etag = `"${artifact.sha256}"`;
@@ -66,12 +69,7 @@ function isKnown(ifNoneMatch: string | undefined, etag: string): boolean {
  * One satisfiable range; undefined for the whole. RFC 9110 §14.2: several ranges, other units and nonsense may be
  * answered with the whole. (`range-parser` refuses a suffix longer than the artifact, which §14.1.2 means whole.)
  */
-function rangeOf(
-  request: Request,
-  response: Response,
-  artifact: Artifact,
-  etag: string,
-): ByteRange | undefined {
+function rangeOf(request: Request, response: Response, artifact: Shown, etag: string): ByteRange | undefined {
   const condition = request.header('if-range');
   const asked = /^bytes=(\d*)-(\d*)$/i.exec(request.header('range')?.trim() ?? '');
   if (asked === null || (condition !== undefined && condition !== etag)) return undefined;

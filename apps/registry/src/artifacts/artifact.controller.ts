@@ -1,57 +1,41 @@
-import {
-  applyDecorators,
-  Body,
-  Controller,
-  Delete,
-  Get,
-  HttpCode,
-  Param,
-  Post,
-  Put,
-  Query,
-  Req,
-  Res,
-} from '@nestjs/common';
+import { Delete, Get, Put, Query, Req, Res } from '@nestjs/common';
 import {
   ApiBody,
   ApiConsumes,
   ApiCreatedResponse,
   ApiHeader,
-  ApiNoContentResponse,
   ApiOkResponse,
   ApiOperation,
-  ApiParam,
   ApiResponse,
   ApiTags,
 } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
-import { KINDS } from '#libs/core/content/schemas.js';
-import { capitalised, named, PLURAL } from '../entries/kind.js';
+import { named } from '../entries/kind.js';
 import { type Caller, CallerParam } from '../http/caller.js';
 import { ApiErrors } from '../http/errors.doc.js';
 import { ApiPage, PageQuery, type Page } from '../http/page.js';
-import { ArtifactDto, CreateUploadDto, DownloadUrlDto, PathQuery } from './artifact.dto.js';
+import {
+  ArtifactDto,
+  DeletedArtifactsDto,
+  DirectoryEntryDto,
+  DirectoryQuery,
+  DownloadUrlDto,
+  PathQuery,
+} from './artifact.dto.js';
 import { sendArtifact } from './artifact-download.js';
 import { OwnerParam, type OwnerReference } from './artifact-owner.js';
 import { ArtifactService } from './artifact.service.js';
-import { BegunUploadDto, CompleteUploadDto, PartUrlDto } from './upload.dto.js';
-import { UploadService } from './upload.service.js';
-
-type OwnerKind = OwnerReference['kind'];
+import { controllerPrefix, OwnerPath, ROUTED_OWNERS, said, type RoutedOwner } from './owner-path.js';
 
 /** Only of the successes: `@ApiProduces` would say it of the errors, too. */
 const BYTES = { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } } as const;
-const EXAMPLE_ID = '019aab3c-5d10-7c43-9a55-0d3c8f1a2b4c';
 
 /** One controller per kind of owner: the routes are the same below `…/versions/{number}` and `…/runs/{runId}`. */
-function artifactController(kind: OwnerKind) {
+function artifactController(kind: RoutedOwner) {
   @ApiTags('artifacts')
   @OwnerPath(kind)
   class ArtifactController {
-    constructor(
-      private readonly artifacts: ArtifactService,
-      private readonly uploads: UploadService,
-    ) {}
+    constructor(private readonly artifacts: ArtifactService) {}
 
     @Get()
     @ApiOperation({ summary: `List the artifacts of a ${said(kind)}`, description: 'In order of path.' })
@@ -63,6 +47,39 @@ function artifactController(kind: OwnerKind) {
       @Query() query: PageQuery,
     ): Promise<Page<ArtifactDto>> {
       return this.artifacts.list(caller, owner, query);
+    }
+
+    @Get('directory')
+    @ApiOperation({
+      summary: `List a directory of the artifacts of a ${said(kind)}`,
+      description:
+        'One level: files with their sizes, and directories, in order of path. Empty where there is no such directory.',
+    })
+    @ApiPage(DirectoryEntryDto, 'Files and directories in order of path.')
+    @ApiErrors('VALIDATION_FAILED', 'INVALID_CURSOR', 'NOT_FOUND')
+    listDirectory(
+      @CallerParam() caller: Caller,
+      @OwnerParam(kind) owner: OwnerReference,
+      @Query() query: DirectoryQuery,
+    ): Promise<Page<DirectoryEntryDto>> {
+      return this.artifacts.listDirectory(caller, owner, query);
+    }
+
+    @Delete()
+    @ApiOperation({
+      summary: `Delete artifacts of a ${said(kind)}`,
+      description: isVersion(kind)
+        ? 'Always refused: what a version holds never changes.'
+        : 'A file, or a directory with all that is in it. The bytes stay until they are collected as garbage.',
+    })
+    @ApiOkResponse({ description: 'Deleted.', type: DeletedArtifactsDto })
+    @ApiErrors('VALIDATION_FAILED', 'NOT_FOUND', 'IMMUTABLE')
+    delete(
+      @CallerParam() caller: Caller,
+      @OwnerParam(kind) owner: OwnerReference,
+      @Query() query: PathQuery,
+    ): Promise<DeletedArtifactsDto> {
+      return this.artifacts.delete(caller, owner, query.path);
     }
 
     @Get('content')
@@ -91,15 +108,18 @@ function artifactController(kind: OwnerKind) {
       return this.artifacts
         .get(caller, owner, query.path)
         .then((artifact) =>
-          sendArtifact(request, response, artifact, (range) => this.artifacts.open(caller, artifact, range)),
+          sendArtifact(request, response, artifact, (range) => this.artifacts.open(artifact, range)),
         );
     }
 
     @Put('content')
     @ApiOperation({
       summary: `Upload a small artifact of a ${said(kind)}`,
-      description:
-        'The body is the artifact, byte for byte, streamed through the registry; content-type is kept. Large files go faster by presigned upload.',
+      description: `The body is the artifact, byte for byte, streamed through the registry; content-type is kept. ${
+        isVersion(kind)
+          ? 'A path never changes its bytes.'
+          : 'Bytes that are there under the path are replaced; of uploads at once, the last to end wins.'
+      }`,
     })
     @ApiConsumes('application/octet-stream')
     @ApiBody({ description: 'The bytes.', schema: { type: 'string', format: 'binary' } })
@@ -109,7 +129,7 @@ function artifactController(kind: OwnerKind) {
       description: 'SHA-256 of the body in hexadecimal; the upload is refused when the bytes have another.',
     })
     @ApiCreatedResponse({ description: 'Stored.', type: ArtifactDto })
-    @ApiOkResponse({ description: 'The same bytes were there under this path already.', type: ArtifactDto })
+    @ApiOkResponse({ description: thereAlready(kind), type: ArtifactDto })
     @ApiErrors(
       'VALIDATION_FAILED',
       'NOT_FOUND',
@@ -127,9 +147,10 @@ function artifactController(kind: OwnerKind) {
       @Req() request: Request,
       @Res({ passthrough: true }) response: Response,
     ): Promise<ArtifactDto> {
-      return this.artifacts
-        .receive(caller, owner, query.path, request)
-        .then((added) => answer(response, added.created, added.artifact));
+      return this.artifacts.receive(caller, owner, query.path, request).then(({ created, artifact }) => {
+        response.status(created ? 201 : 200);
+        return artifact;
+      });
     }
 
     @Get('download-url')
@@ -146,143 +167,19 @@ function artifactController(kind: OwnerKind) {
     ): Promise<DownloadUrlDto> {
       return this.artifacts.presignDownload(caller, owner, query.path);
     }
-
-    @Post('uploads')
-    @ApiOperation({
-      summary: `Begin a presigned upload to a ${said(kind)}`,
-      description:
-        'Answers URLs to PUT the bytes to, straight into the object store: one up to 64 MiB, one per part above. Nothing is visible until the upload is completed. Bytes that the workspace holds already (same SHA-256 and size) are not uploaded again: the artifact is there at once (200).',
-    })
-    @ApiCreatedResponse({ description: 'Upload the bytes, then complete.', type: BegunUploadDto })
-    @ApiOkResponse({
-      description: 'The bytes were there already, and now the artifact is.',
-      type: BegunUploadDto,
-    })
-    @ApiErrors(
-      'VALIDATION_FAILED',
-      'INVALID_JSON',
-      'NOT_FOUND',
-      'ARCHIVED',
-      'IMMUTABLE',
-      'DIGEST_MISMATCH',
-      'OBJECT_STORE_UNAVAILABLE',
-    )
-    async begin(
-      @CallerParam() caller: Caller,
-      @OwnerParam(kind) owner: OwnerReference,
-      @Body() body: CreateUploadDto,
-      @Res({ passthrough: true }) response: Response,
-    ): Promise<BegunUploadDto> {
-      return this.uploads
-        .create(caller, owner, body)
-        .then(({ created, begun }) => answer(response, created, begun));
-    }
-
-    @Get('uploads/:uploadId/parts')
-    @UploadIdParam()
-    @ApiOperation({
-      summary: 'List the part URLs of a multipart upload',
-      description: 'In order of part number; empty for a single upload.',
-    })
-    @ApiPage(PartUrlDto, 'Parts in order.')
-    @ApiErrors('VALIDATION_FAILED', 'INVALID_CURSOR', 'NOT_FOUND')
-    listParts(
-      @CallerParam() caller: Caller,
-      @OwnerParam(kind) owner: OwnerReference,
-      @Param('uploadId') uploadId: string,
-      @Query() query: PageQuery,
-    ): Promise<Page<PartUrlDto>> {
-      return this.uploads.listParts(caller, owner, uploadId, query);
-    }
-
-    @Post('uploads/:uploadId/complete')
-    @UploadIdParam()
-    @ApiOperation({
-      summary: 'Complete an upload',
-      description:
-        'Reads the uploaded bytes back and verifies their size and SHA-256; only then is there an artifact. Takes as long as reading takes. Wrong bytes are discarded, and the upload with them.',
-    })
-    @ApiCreatedResponse({ description: 'The artifact is there.', type: ArtifactDto })
-    @ApiOkResponse({ description: 'The same bytes were there under this path already.', type: ArtifactDto })
-    @ApiErrors(
-      'VALIDATION_FAILED',
-      'INVALID_JSON',
-      'NOT_FOUND',
-      'ARCHIVED',
-      'IMMUTABLE',
-      'UPLOAD_INCOMPLETE',
-      'DIGEST_MISMATCH',
-      'OBJECT_STORE_UNAVAILABLE',
-    )
-    async complete(
-      @CallerParam() caller: Caller,
-      @OwnerParam(kind) owner: OwnerReference,
-      @Param('uploadId') uploadId: string,
-      @Body() body: CompleteUploadDto,
-      @Res({ passthrough: true }) response: Response,
-    ): Promise<ArtifactDto> {
-      return this.uploads
-        .complete(caller, owner, uploadId, body.parts)
-        .then((added) => answer(response, added.created, added.artifact));
-    }
-
-    @Delete('uploads/:uploadId')
-    @UploadIdParam()
-    @HttpCode(204)
-    @ApiOperation({ summary: 'Abort an upload', description: 'Discards what was uploaded so far.' })
-    @ApiNoContentResponse({ description: 'Aborted.' })
-    @ApiErrors('VALIDATION_FAILED', 'NOT_FOUND', 'OBJECT_STORE_UNAVAILABLE')
-    abort(
-      @CallerParam() caller: Caller,
-      @OwnerParam(kind) owner: OwnerReference,
-      @Param('uploadId') uploadId: string,
-    ): Promise<void> {
-      return this.uploads.abort(caller, owner, uploadId);
-    }
   }
-  return named(ArtifactController, `${kind === 'run' ? 'Run' : capitalised(kind)}ArtifactController`);
+  return named(ArtifactController, `${controllerPrefix(kind)}ArtifactController`);
 }
 
-export const ARTIFACT_CONTROLLERS = ([...KINDS, 'run'] as const).map(artifactController);
+export const ARTIFACT_CONTROLLERS = ROUTED_OWNERS.map(artifactController);
 
-function OwnerPath(kind: OwnerKind): ClassDecorator {
-  if (kind === 'run')
-    return applyDecorators(
-      Controller('api/v1/runs/:runId/artifacts'),
-      ApiParam({
-        name: 'runId',
-        description: 'Id of the run.',
-        schema: { type: 'string', format: 'uuid', example: EXAMPLE_ID },
-      }),
-    );
-  return applyDecorators(
-    Controller(`api/v1/${PLURAL[kind]}/:name/versions/:number/artifacts`),
-    ApiParam({
-      name: 'name',
-      description: `Name of the ${kind}.`,
-      schema: { type: 'string', example: 'support-reply' },
-    }),
-    ApiParam({
-      name: 'number',
-      description: 'Number of the version.',
-      schema: { type: 'integer', minimum: 1, example: 1 },
-    }),
-  );
+function isVersion(owner: RoutedOwner): boolean {
+  return owner !== 'run' && owner !== 'loggedModel';
 }
 
-function UploadIdParam(): MethodDecorator {
-  return ApiParam({
-    name: 'uploadId',
-    description: 'Id of the upload.',
-    schema: { type: 'string', format: 'uuid', example: EXAMPLE_ID },
-  });
-}
-
-function said(kind: OwnerKind): string {
-  return kind === 'run' ? 'run' : `${kind} version`;
-}
-
-function answer<T>(response: Response, created: boolean, body: T): T {
-  response.status(created ? 201 : 200);
-  return body;
+/** What 200 means where 201 means that the artifact is new. */
+export function thereAlready(owner: RoutedOwner): string {
+  return isVersion(owner)
+    ? 'The same bytes were there under this path already.'
+    : 'Something was there under this path already, and was replaced.';
 }

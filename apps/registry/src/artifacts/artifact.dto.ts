@@ -2,6 +2,7 @@ import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsInt, IsString, Matches, Max, Min, ValidateBy } from 'class-validator';
 import { IfSent } from '../http/body-rules.js';
+import { PageQuery } from '../http/page.js';
 import { MAX_PATH_BYTES, problemOfPath } from './artifact-path.js';
 
 const TIB = 1024 ** 4;
@@ -44,6 +45,40 @@ const Sha256Property = (description: string): PropertyDecorator =>
 export class PathQuery {
   @PathProperty()
   path!: string;
+}
+
+export class DeletedArtifactsDto {
+  @ApiProperty({ description: 'How many artifacts were deleted.', example: 3 })
+  deleted!: number;
+}
+
+export class DirectoryQuery extends PageQuery {
+  @ApiPropertyOptional({
+    description: 'Path of the directory; without it the root.',
+    example: 'few-shot',
+  })
+  @IfSent()
+  @IsArtifactPath()
+  path?: string;
+}
+
+export class DirectoryEntryDto {
+  @ApiProperty({ description: 'Path inside the owner.', example: 'few-shot/train.jsonl' })
+  path!: string;
+
+  @ApiProperty({ description: 'Last segment of the path.', example: 'train.jsonl' })
+  name!: string;
+
+  @ApiProperty({ description: 'Whether it is a directory: it is there because something lies in it.' })
+  isDirectory!: boolean;
+
+  @ApiProperty({
+    description: 'Number of bytes of a file; null for a directory.',
+    type: Number,
+    nullable: true,
+    example: 18_213,
+  })
+  sizeBytes!: number | null;
 }
 
 export class CreateUploadDto {
@@ -104,4 +139,7 @@ export class DownloadUrlDto {
 
   @ApiProperty({ description: 'Until when the URL works.', format: 'date-time' })
   expiresAt!: string;
+
+  @ApiProperty({ description: 'Number of bytes.', example: 18_213 })
+  sizeBytes!: number;
 }

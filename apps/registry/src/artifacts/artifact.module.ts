@@ -4,14 +4,19 @@ import type { Server } from 'node:http';
 import type { Settings } from '#libs/platform/config/settings.js';
 import { ObjectPresigner } from '#libs/platform/object-store/object-presigner.js';
 import { ObjectStore } from '#libs/platform/object-store/object-store.js';
-import type { ObjectStoreOptions } from '#libs/platform/object-store/s3-client.js';
-import { RunModule } from '../runs/run.module.js';
 import { SETTINGS_TOKEN } from '../settings.module.js';
 import { OwnerLookup } from './artifact-owner.js';
 import { ARTIFACT_CONTROLLERS } from './artifact.controller.js';
 import { ArtifactRows } from './artifact-rows.js';
+import { ArtifactWriter } from './artifact-writer.js';
+import { BlobRows } from './blob-rows.js';
+import { ExternalStore } from './external-store.js';
+import { storeOptions } from './store-options.js';
+import { DirectoryRows } from './directory-rows.js';
+import { MultipartUploadService } from './multipart-upload.service.js';
 import { ArtifactService } from './artifact.service.js';
 import { BlobStore } from './blob-store.js';
+import { UPLOAD_CONTROLLERS } from './upload.controller.js';
 import { UploadRows } from './upload-rows.js';
 import { UploadService } from './upload.service.js';
 import { UploadSweeper } from './upload-sweeper.js';
@@ -22,19 +27,8 @@ import { UploadSweeper } from './upload-sweeper.js';
  */
 const REQUEST_TIMEOUT_MS = 6 * 3_600_000;
 
-// The keys are required of the registry at its start (main.ts).
-const storeOptions = (settings: Settings): ObjectStoreOptions => ({
-  endpoint: settings.S3_ENDPOINT,
-  publicEndpoint: settings.S3_PUBLIC_ENDPOINT,
-  region: settings.AWS_REGION,
-  bucket: settings.S3_BUCKET,
-  accessKeyId: settings.AWS_ACCESS_KEY_ID!,
-  secretAccessKey: settings.AWS_SECRET_ACCESS_KEY!,
-});
-
 @Module({
-  imports: [RunModule],
-  controllers: ARTIFACT_CONTROLLERS,
+  controllers: [...ARTIFACT_CONTROLLERS, ...UPLOAD_CONTROLLERS],
   providers: [
     {
       provide: ObjectStore,
@@ -48,19 +42,25 @@ const storeOptions = (settings: Settings): ObjectStoreOptions => ({
     },
     OwnerLookup,
     ArtifactRows,
+    DirectoryRows,
     UploadRows,
+    BlobRows,
     BlobStore,
+    ArtifactWriter,
     ArtifactService,
     UploadService,
+    MultipartUploadService,
+    ExternalStore,
     UploadSweeper,
   ],
-  exports: [ArtifactService],
+  exports: [ArtifactService, MultipartUploadService, BlobStore, ExternalStore],
 })
 export class ArtifactModule implements OnApplicationBootstrap, OnApplicationShutdown {
   constructor(
     private readonly host: HttpAdapterHost,
     private readonly store: ObjectStore,
     private readonly presigner: ObjectPresigner,
+    private readonly external: ExternalStore,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -72,5 +72,6 @@ export class ArtifactModule implements OnApplicationBootstrap, OnApplicationShut
     // After the last response: downloads under way still read from the store.
     this.store.close();
     this.presigner.close();
+    this.external.close();
   }
 }

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import { MAX_WRITE_BYTES } from '#libs/platform/object-store/object-store.js';
-import { streamed } from './buffer-pressure.js';
+import { streamed } from '#libs/platform/streams/buffer-pressure.js';
 
 /** Longest silence of a client that is sending a body. */
 const IDLE_TIMEOUT_MS = 120_000;

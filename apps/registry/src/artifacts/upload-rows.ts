@@ -2,14 +2,20 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { Caller } from '../http/caller.js';
 import type { Owner } from './artifact-owner.js';
-import type { NewArtifact } from './artifact-rows.js';
+import { isOwnedBy, OWNER_COLUMNS, ownerValues } from './owner-columns.js';
 
 /** A presigned upload under way. */
-export interface PendingUpload extends NewArtifact {
+export interface PendingUpload {
   readonly id: string;
   readonly workspaceId: string;
-  /** Both set for a multipart upload, else both null. */
+  readonly path: string;
+  readonly contentType: string;
+  /** What the bytes must turn out to be; both null where they are taken as they come. */
+  readonly sha256: string | null;
+  readonly sizeBytes: number | null;
+  /** Of every part but the last; null for a single PUT, and where the client decides. */
   readonly partSizeBytes: number | null;
+  /** Set for a multipart upload. */
   readonly s3UploadId: string | null;
   readonly expiresAt: Date;
 }
@@ -25,14 +31,12 @@ export class UploadRows {
 
   async insert(caller: Caller, owner: Owner, upload: PendingUpload): Promise<void> {
     await this.database.query(
-      `INSERT INTO artifact_upload (id, workspace_id, version_id, run_id, path, sha256, size_bytes, content_type,
-                                    part_size_bytes, s3_upload_id, created_at, created_by, expires_at)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+      `INSERT INTO artifact_upload (id, workspace_id, path, sha256, size_bytes, content_type, part_size_bytes,
+                                    s3_upload_id, created_at, created_by, expires_at, ${OWNER_COLUMNS.join(', ')})
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
       [
         upload.id,
         caller.workspaceId,
-        owner.versionId,
-        owner.runId,
         upload.path,
         upload.sha256,
         upload.sizeBytes,
@@ -42,6 +46,7 @@ export class UploadRows {
         new Date(),
         caller.actor,
         upload.expiresAt,
+        ...ownerValues(owner),
       ],
     );
   }
@@ -50,8 +55,8 @@ export class UploadRows {
   async find(caller: Caller, owner: Owner, id: string): Promise<PendingUpload | undefined> {
     const rows: PendingUpload[] = await this.database.query(
       `SELECT ${COLUMNS} FROM artifact_upload
-        WHERE id = $1 AND workspace_id = $2 AND (version_id = $3 OR run_id = $4) AND expires_at > $5`,
-      [id, caller.workspaceId, owner.versionId, owner.runId, new Date()],
+        WHERE id = $3 AND ${isOwnedBy(owner, '$1', '$2')} AND expires_at > $4`,
+      [caller.workspaceId, owner.id, id, new Date()],
     );
     return rows[0];
   }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { ObjectStore } from '#libs/platform/object-store/object-store.js';
-import { STAGING_PREFIX } from './blob-store.js';
+import { BLOB_PREFIX, BlobStore, STAGING_PREFIX } from './blob-store.js';
 import { UPLOAD_TTL_MS, UploadService } from './upload.service.js';
 import { UploadRows } from './upload-rows.js';
 
@@ -13,8 +13,9 @@ const STOP_MS = 2_000;
 const SWEEP_LIMIT = 1_000;
 
 /**
- * Sees to it that the bucket exists, and removes what uploads left behind: expired ones, and staged bytes that
- * no row knows, of a registry that was killed or of a URL used after its upload had ended.
+ * Sees to it that the bucket exists, and removes what uploads left behind: expired ones, staged bytes that no
+ * row knows, of a URL used after its upload had ended, objects and parts that a registry was writing when it was
+ * killed, and objects of dropped blobs.
  */
 @Injectable()
 export class UploadSweeper implements OnApplicationBootstrap, OnModuleDestroy {
@@ -26,6 +27,7 @@ export class UploadSweeper implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly store: ObjectStore,
     private readonly uploads: UploadService,
     private readonly rows: UploadRows,
+    private readonly blobs: BlobStore,
   ) {}
 
   /** Waits a moment for the bucket, but no longer: the registry serves everything else while the store is away. */
@@ -74,8 +76,11 @@ export class UploadSweeper implements OnApplicationBootstrap, OnModuleDestroy {
       await (item.s3UploadId === undefined
         ? this.store.remove(item.key)
         : this.store.abortMultipart(item.key, item.s3UploadId));
-    const removed = expired.length + stale.length;
-    if (removed > 0) this.logger.log(`Removed ${removed} abandoned uploads.`);
+    const parts = await this.store.listStaleMultipart(BLOB_PREFIX, before, SWEEP_LIMIT);
+    for (const item of parts) await this.store.abortMultipart(item.key, item.s3UploadId);
+    const strays = await this.blobs.sweep(now, SWEEP_LIMIT);
+    const removed = expired.length + stale.length + parts.length + strays;
+    if (removed > 0) this.logger.log(`Removed ${removed} abandoned uploads and dropped blobs.`);
     return removed;
   }
 }

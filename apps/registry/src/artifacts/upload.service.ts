@@ -2,13 +2,14 @@ import { Injectable } from '@nestjs/common';
 import { v7, validate } from 'uuid';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import { ObjectPresigner } from '#libs/platform/object-store/object-presigner.js';
-import { ObjectStore } from '#libs/platform/object-store/object-store.js';
+import { ObjectStore, type StoredObject } from '#libs/platform/object-store/object-store.js';
 import type { Caller } from '../http/caller.js';
 import { decodeCursor, isNumberKey, pageOf, type Page, type PageQuery } from '../http/page.js';
 import { DEFAULT_CONTENT_TYPE, type CreateUploadDto } from './artifact.dto.js';
 import { OwnerLookup, type Owner, type OwnerReference } from './artifact-owner.js';
 import { ArtifactRows, refuseOtherBytes, type Artifact, type NewArtifact } from './artifact-rows.js';
 import { toArtifactDto, type Added } from './artifact.service.js';
+import { ArtifactWriter, type Written } from './artifact-writer.js';
 import { BlobStore, stagingKey } from './blob-store.js';
 import type { BegunUploadDto, CompletedPartDto, PartUrlDto, UploadDto } from './upload.dto.js';
 import { partCountOf, partSizeOf, sizeOfPart } from './upload-parts.js';
@@ -25,6 +26,7 @@ export class UploadService {
   constructor(
     private readonly owners: OwnerLookup,
     private readonly artifacts: ArtifactRows,
+    private readonly writer: ArtifactWriter,
     private readonly uploads: UploadRows,
     private readonly blobs: BlobStore,
     private readonly store: ObjectStore,
@@ -49,26 +51,27 @@ export class UploadService {
   /** @returns the artifact when its bytes are in the workspace already. */
   private async addKnown(caller: Caller, owner: Owner, wanted: NewArtifact): Promise<Artifact | undefined> {
     const existing = await this.artifacts.find(caller, owner, wanted.path);
-    refuseOtherBytes(existing, wanted.sha256);
-    const sizeBytes = existing?.sizeBytes ?? (await this.artifacts.findBlobSize(caller, wanted.sha256));
-    if (sizeBytes === undefined) return undefined;
-    if (sizeBytes !== wanted.sizeBytes)
+    refuseOtherBytes(owner, existing, wanted.sha256);
+    const blob = await this.blobs.find(caller.workspaceId, wanted.sha256);
+    if (blob === undefined) return undefined;
+    if (blob.sizeBytes !== wanted.sizeBytes)
       throw new DomainError(
         'DIGEST_MISMATCH',
-        `The bytes with SHA-256 ${wanted.sha256} are ${sizeBytes}, not ${wanted.sizeBytes}; correct the digest or the size.`,
-        { sha256: wanted.sha256, expected: wanted.sizeBytes, actual: sizeBytes },
+        `The bytes with SHA-256 ${wanted.sha256} are ${blob.sizeBytes}, not ${wanted.sizeBytes}; correct the digest or the size.`,
+        { sha256: wanted.sha256, expected: wanted.sizeBytes, actual: blob.sizeBytes },
       );
     // Bytes that were lost from the store are mended by uploading them again.
-    if (!(await this.blobs.has(caller.workspaceId, wanted))) return undefined;
-    return existing ?? (await this.artifacts.add(caller, owner, wanted)).artifact;
+    if (!(await this.blobs.isThere(blob))) return undefined;
+    if (existing?.sha256 === wanted.sha256) return existing;
+    return (await this.writer.addKnown(caller, owner, wanted))?.artifact;
   }
 
-  private async begin(caller: Caller, owner: Owner, wanted: NewArtifact): Promise<PendingUpload> {
+  private async begin(caller: Caller, owner: Owner, wanted: NewArtifact): Promise<DigestedUpload> {
     const id = v7();
     const key = stagingKey(caller.workspaceId, id);
     const partSizeBytes = partSizeOf(wanted.sizeBytes);
     const s3UploadId = partSizeBytes === null ? null : await this.store.beginMultipart(key);
-    const upload: PendingUpload = {
+    const upload: DigestedUpload = {
       id,
       workspaceId: caller.workspaceId,
       ...wanted,
@@ -80,7 +83,7 @@ export class UploadService {
     return upload;
   }
 
-  private async describe(upload: PendingUpload): Promise<UploadDto> {
+  private async describe(upload: DigestedUpload): Promise<UploadDto> {
     const key = stagingKey(upload.workspaceId, upload.id);
     const first = await this.signParts(upload, 0, FIRST_PARTS);
     return {
@@ -111,7 +114,7 @@ export class UploadService {
     return this.signParts(upload, decodeCursor(query.cursor, isNumberKey) ?? 0, query.limit);
   }
 
-  private async signParts(upload: PendingUpload, after: number, limit: number): Promise<Page<PartUrlDto>> {
+  private async signParts(upload: DigestedUpload, after: number, limit: number): Promise<Page<PartUrlDto>> {
     const { s3UploadId } = upload;
     if (s3UploadId === null) return { items: [], nextCursor: null };
     const from = Math.max(0, after);
@@ -149,10 +152,9 @@ export class UploadService {
             ? 'Nothing was uploaded yet: PUT the bytes to the URL of the upload, then complete it.'
             : 'The store does not hold all parts with these entity tags: PUT the missing ones, then complete with every partNumber and etag.',
         );
-      refuseOtherBytes(await this.artifacts.find(caller, owner, upload.path), upload.sha256);
-      await this.blobs.promote(caller.workspaceId, staged, object, upload);
-      const { created, artifact } = await this.artifacts.add(caller, owner, upload, upload.id);
-      await this.blobs.discard(staged);
+      refuseOtherBytes(owner, await this.artifacts.find(caller, owner, upload.path), upload.sha256);
+      const { created, artifact } = await this.promote(caller, owner, upload, staged, object);
+      await this.blobs.discardStaged(staged);
       return { created, artifact: toArtifactDto(artifact) };
     } catch (error) {
       // These never heal: the bytes are wrong, or the path is taken.
@@ -162,9 +164,24 @@ export class UploadService {
     }
   }
 
+  private async promote(
+    caller: Caller,
+    owner: Owner,
+    upload: DigestedUpload,
+    staged: string,
+    object: StoredObject,
+  ): Promise<Written> {
+    const blob = await this.blobs.find(caller.workspaceId, upload.sha256);
+    const known = blob !== undefined && (await this.blobs.isThere(blob));
+    const written = known ? await this.writer.addKnown(caller, owner, upload, upload.id) : undefined;
+    if (written) return written;
+    const objectKey = await this.blobs.copy(caller.workspaceId, staged, object);
+    return this.writer.add(caller, owner, upload, objectKey, upload.id);
+  }
+
   /** Has the store join the parts. Refused parts may have been joined by an earlier attempt: what is staged tells. */
   private async join(
-    upload: PendingUpload,
+    upload: DigestedUpload,
     staged: string,
     parts: readonly CompletedPartDto[] | undefined,
   ): Promise<void> {
@@ -201,15 +218,21 @@ export class UploadService {
     await this.uploads.delete(upload);
   }
 
-  private async get(caller: Caller, owner: Owner, uploadId: string): Promise<PendingUpload> {
+  private async get(caller: Caller, owner: Owner, uploadId: string): Promise<DigestedUpload> {
     const upload = validate(uploadId) && (await this.uploads.find(caller, owner, uploadId));
-    if (!upload)
+    if (!upload || !isDigested(upload))
       throw new DomainError(
         'NOT_FOUND',
         `There is no upload "${uploadId}" here: it was completed, aborted or has expired. Look whether the artifact is there, else begin again.`,
       );
     return upload;
   }
+}
+
+type DigestedUpload = PendingUpload & NewArtifact;
+
+function isDigested(upload: PendingUpload): upload is DigestedUpload {
+  return upload.sha256 !== null && upload.sizeBytes !== null;
 }
 
 function secondsLeft(upload: PendingUpload): number {

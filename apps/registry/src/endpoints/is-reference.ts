@@ -1,7 +1,7 @@
 import { ValidateBy } from 'class-validator';
 import { DIGEST_PATTERN, NAME_PATTERN } from '#libs/core/content/schemas.js';
 
-const TEXT = /^[A-Za-z0-9._-]{1,128}@[A-Za-z0-9._-]{1,64}$/;
+const TEXT = /^[A-Za-z0-9._-]{1,128}@[\p{L}\p{N}._-]{1,255}$/u;
 const NAME = new RegExp(NAME_PATTERN);
 const DIGEST = new RegExp(DIGEST_PATTERN);
 

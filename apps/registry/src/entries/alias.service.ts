@@ -7,6 +7,7 @@ import { decodeCursor, isNumberKey, isStringKey, pageOf, type Page, type PageQue
 import type { AliasDto, AliasMoveDto, MoveAliasDto } from './alias.dto.js';
 import { Alias } from './alias.entity.js';
 import { AliasMove } from './alias-move.entity.js';
+import { RegistryEvents } from '../webhooks/registry-events.js';
 import { Entry } from './entry.entity.js';
 import { EntryService } from './entry.service.js';
 import { Version } from './version.entity.js';
@@ -34,6 +35,7 @@ export class AliasService {
   constructor(
     private readonly database: DataSource,
     private readonly entries: EntryService,
+    private readonly events: RegistryEvents,
   ) {}
 
   /** In order of names, without removed ones. @throws DomainError NOT_FOUND when there is no such entry. */
@@ -94,6 +96,26 @@ export class AliasService {
       await this.write(caller, entry, alias, null, change, tx);
       return (await this.find(caller, kind, name, alias, tx))!;
     });
+  }
+
+  /**
+   * Takes all aliases of a locked entry away, or only those of one version; each is a move in its log.
+   * @param versionId of the version; absent for all.
+   */
+  async removeAll(
+    caller: Caller,
+    entry: Entry,
+    versionId: string | undefined,
+    reason: string,
+    tx: EntityManager,
+  ): Promise<void> {
+    const held: { name: string }[] = await tx.query(
+      `SELECT name FROM alias
+        WHERE entry_id = $1 AND version_id IS NOT NULL AND ($2::uuid IS NULL OR version_id = $2)
+        ORDER BY name`,
+      [entry.id, versionId ?? null],
+    );
+    for (const { name } of held) await this.write(caller, entry, name, null, { reason }, tx);
   }
 
   /** The log of an alias, newest first; it outlives the alias. @throws DomainError NOT_FOUND. */
@@ -174,7 +196,23 @@ export class AliasService {
       movedBy: actor,
       reason: change.reason ?? null,
     });
+    const [version, previousVersion] = await numbersOf([versionId, current?.versionId ?? null], tx);
+    const moved = { alias: name, version: version!, previousVersion: previousVersion!, revision };
+    await this.events.record(tx, caller, {
+      kind: entry.kind,
+      name: entry.name,
+      happened: 'alias moved',
+      ...moved,
+    });
   }
+}
+
+async function numbersOf(ids: readonly (string | null)[], tx: EntityManager): Promise<(number | null)[]> {
+  const rows: { id: string; number: number }[] = await tx.query(
+    'SELECT id, number FROM version WHERE id = ANY ($1::uuid[])',
+    [ids.filter((id) => id !== null)],
+  );
+  return ids.map((id) => rows.find((row) => row.id === id)?.number ?? null);
 }
 
 /** A removed alias does not exist, so it is met by 0 as well as by its own revision. */
@@ -199,19 +237,19 @@ async function refuseConflict(
   );
 }
 
-const ALIAS = new RegExp(ALIAS_PATTERN);
+const ALIAS = new RegExp(ALIAS_PATTERN, 'u');
 
 function refuseBadAlias(alias: string): void {
   if (ALIAS.test(alias)) return;
   const said =
-    'must be 1 to 64 letters, digits, ".", "_" or "-", begin and end with a letter or digit, and not be a bare number';
-  throw new DomainError('VALIDATION_FAILED', `The alias "${alias.slice(0, 64)}" ${said}.`, [
+    'must be 1 to 255 letters, digits, ".", "_" or "-", and neither a bare number (name@3 is always a version) nor dots only';
+  throw new DomainError('VALIDATION_FAILED', `The alias "${alias.slice(0, 255)}" ${said}.`, [
     { path: '/alias', message: said },
   ]);
 }
 
 function noSuchAlias(kind: Kind, name: string, alias: string): DomainError {
-  return new DomainError('NOT_FOUND', `The ${kind} "${name}" has no alias "${alias.slice(0, 64)}".`);
+  return new DomainError('NOT_FOUND', `The ${kind} "${name}" has no alias "${alias.slice(0, 255)}".`);
 }
 
 function toDto(row: AliasRow): AliasDto {

@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { KINDS } from '#libs/core/content/schemas.js';
 import { ModelEndpointModule } from '../model-endpoints/model-endpoint.module.js';
+import { WebhookModule } from '../webhooks/webhook.module.js';
 import { Workspace } from '../workspaces/workspace.entity.js';
 import { aliasController } from './alias.controller.js';
 import { Alias } from './alias.entity.js';
@@ -12,25 +13,64 @@ import { entryController } from './entry.controller.js';
 import { Entry } from './entry.entity.js';
 import { EntryService } from './entry.service.js';
 import { Pinning } from './pinning.js';
+import { RegistryReader } from './registry.reader.js';
+import { RetirementService } from './retirement.service.js';
 import { SchemasController } from './schemas.controller.js';
+import { SharedNames } from './shared-names.js';
 import { versionController } from './version.controller.js';
 import { Version } from './version.entity.js';
 import { VersionLookup } from './version-lookup.js';
+import { VersionNote } from './version-note.entity.js';
+import { VersionNoteService } from './version-note.service.js';
 import { VersionReader } from './version.reader.js';
 import { VersionReference } from './version-reference.entity.js';
 import { VersionService } from './version.service.js';
+import { VersionSource } from './version-source.entity.js';
+import { VersionWriter } from './version-writer.js';
 
 /** Prompts, models and chains: one concept, three kinds; only the schema of the content and the paths differ. */
 @Module({
   imports: [
-    TypeOrmModule.forFeature([Workspace, Entry, Version, VersionReference, Alias, AliasMove]),
+    TypeOrmModule.forFeature([
+      Workspace,
+      Entry,
+      Version,
+      VersionReference,
+      VersionNote,
+      VersionSource,
+      Alias,
+      AliasMove,
+    ]),
     ModelEndpointModule,
+    WebhookModule,
   ],
   controllers: [
     ...KINDS.flatMap((kind) => [entryController(kind), versionController(kind), aliasController(kind)]),
     SchemasController,
   ],
-  providers: [EntryService, VersionService, VersionReader, VersionLookup, Pinning, AliasService, DiffService],
-  exports: [VersionLookup],
+  providers: [
+    EntryService,
+    VersionService,
+    VersionWriter,
+    VersionNoteService,
+    VersionReader,
+    VersionLookup,
+    Pinning,
+    AliasService,
+    RetirementService,
+    RegistryReader,
+    SharedNames,
+    DiffService,
+  ],
+  exports: [
+    EntryService,
+    VersionService,
+    VersionNoteService,
+    VersionLookup,
+    AliasService,
+    RetirementService,
+    RegistryReader,
+    SharedNames,
+  ],
 })
 export class EntriesModule {}

@@ -1,12 +1,18 @@
 import { Body, Controller, Get, HttpCode, Param, Patch, Post, Query, type Type } from '@nestjs/common';
-import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import { ApiBody, ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { Kind } from '#libs/core/content/schemas.js';
 import { CallerParam, type Caller } from '../http/caller.js';
 import { ApiErrors } from '../http/errors.doc.js';
 import { ApiPage, type Page } from '../http/page.js';
 import { DiffDto, DiffQuery } from './diff.dto.js';
 import { DiffService } from './diff.service.js';
-import { CreateEntryDto, EntryDto, ListEntriesQuery, UpdateEntryDto } from './entry.dto.js';
+import {
+  CREATE_ENTRY_DTOS,
+  CreateEntryDto,
+  EntryDto,
+  ListEntriesQuery,
+  UpdateEntryDto,
+} from './entry.dto.js';
 import { EntryService } from './entry.service.js';
 import { capitalised, named, PLURAL } from './kind.js';
 
@@ -28,6 +34,7 @@ export function entryController(kind: Kind): Type {
       summary: `Create a ${kind}`,
       description: 'Only the name; its content comes with its first version.',
     })
+    @ApiBody({ type: CREATE_ENTRY_DTOS[kind] })
     @ApiCreatedResponse({ description: 'Created.', type: EntryDto })
     @ApiErrors(
       'VALIDATION_FAILED',
@@ -61,13 +68,17 @@ export function entryController(kind: Kind): Type {
     }
 
     @Patch(':name')
-    @ApiOperation({ summary: `Change the description or tags of a ${kind}` })
+    @ApiOperation({
+      summary: `Change the description or tags of a ${kind}`,
+      description: kind === 'model' ? 'Or its name, while no chain pins one of its versions.' : '',
+    })
     @ApiName()
     @ApiOkResponse({ description: 'Changed.', type: EntryDto })
     @ApiErrors(
       'VALIDATION_FAILED',
       'INVALID_JSON',
       'NOT_FOUND',
+      ...(kind === 'model' ? (['ALREADY_EXISTS', 'IN_USE'] as const) : []),
       'PAYLOAD_TOO_LARGE',
       'UNSUPPORTED_MEDIA_TYPE',
     )

@@ -1,24 +1,21 @@
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional, IntersectionType, PickType } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { ArrayMaxSize, IsOptional, IsString, Matches, MaxLength } from 'class-validator';
-import { KINDS, NAME_PATTERN, type Kind } from '#libs/core/content/schemas.js';
-import { IfSent, IsName } from '../http/body-rules.js';
+import { ENTRY_NAME_PATTERNS, KINDS, type Kind } from '#libs/core/content/schemas.js';
+import { IfSent } from '../http/body-rules.js';
 import { NamedQuery } from '../http/named-query.js';
-import { IsTags } from './tags.js';
 import { Verbatim } from '../http/verbatim.js';
+import { MAX_NAME, NAME_RULES } from './entry-name.js';
+import { capitalised, named, perKind } from './kind.js';
+import { IsTags } from './tags.js';
 
-const MAX_DESCRIPTION = 5000;
-const TAGS = { type: 'object', additionalProperties: { type: 'string' } } as const;
+export const MAX_DESCRIPTION = 5000;
+export const TAGS = { type: 'object', additionalProperties: { type: 'string' } } as const;
 
 export class CreateEntryDto {
-  @ApiProperty({
-    description:
-      'Unique among its kind, for ever. Letters, digits, . _ and -; begins and ends with a letter or digit.',
-    pattern: NAME_PATTERN,
-    maxLength: 128,
-    example: 'support-reply',
-  })
-  @IsName()
+  /** Its rule depends on the kind; the service has it. */
+  @IsString()
+  @MaxLength(4 * MAX_NAME)
   name!: string;
 
   @ApiPropertyOptional({
@@ -44,7 +41,33 @@ export class CreateEntryDto {
   tags?: Record<string, string>;
 }
 
+/** `CreateEntryDto` with the rule of names, for the OpenAPI document. */
+export const CREATE_ENTRY_DTOS = perKind((kind) => {
+  class Named {
+    @ApiProperty({
+      description: `Unique among its kind, for ever. It ${NAME_RULES[kind]}.`,
+      pattern: ENTRY_NAME_PATTERNS[kind],
+      maxLength: kind === 'chain' ? 128 : MAX_NAME,
+      example: 'support-reply',
+    })
+    name!: string;
+  }
+  class Create extends IntersectionType(Named, PickType(CreateEntryDto, ['description', 'tags'])) {}
+  return named(Create, `Create${capitalised(kind)}Dto`);
+});
+
 export class UpdateEntryDto {
+  @ApiPropertyOptional({
+    description:
+      'A new name; only models have that, and only while no chain pins one of their versions. The old name is free again.',
+    maxLength: MAX_NAME,
+    example: 'support-reply',
+  })
+  @IfSent()
+  @IsString()
+  @MaxLength(4 * MAX_NAME)
+  name?: string;
+
   @ApiPropertyOptional({
     description: 'What it is for. Absent: unchanged; null: cleared.',
     type: String,
@@ -88,12 +111,12 @@ export class ListEntriesQuery extends NamedQuery {
 
   @ApiPropertyOptional({
     description: 'Only entries that have this alias at the moment.',
-    maxLength: 64,
+    maxLength: 255,
     example: 'champion',
   })
   @IsOptional()
   @IsString()
-  @MaxLength(64)
+  @MaxLength(255)
   alias?: string;
 }
 

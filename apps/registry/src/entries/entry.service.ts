@@ -7,9 +7,12 @@ import type { Caller } from '../http/caller.js';
 import { isUniqueViolation } from '../http/conflict.js';
 import { decodeCursor, isStringKey, pageOf, type Page } from '../http/page.js';
 import type { CreateEntryDto, EntryDto, ListEntriesQuery, UpdateEntryDto } from './entry.dto.js';
+import { RegistryEvents } from '../webhooks/registry-events.js';
 import { Entry } from './entry.entity.js';
+import { nameTaken, renameEntry } from './entry-rename.js';
+import { refuseBadName } from './entry-name.js';
 import { PLURAL } from './kind.js';
-import { MAX_TAGS, mergeTags } from './tags.js';
+import { mergeTags } from './tags.js';
 
 type EntryRow = Omit<EntryDto, 'createdAt' | 'updatedAt' | 'archivedAt'> & {
   createdAt: Date;
@@ -30,13 +33,23 @@ const SELECT_ENTRY = `
 /** Named prompts, models and chains: everything about them but their versions and aliases. */
 @Injectable()
 export class EntryService {
-  constructor(private readonly database: DataSource) {}
+  constructor(
+    private readonly database: DataSource,
+    private readonly events: RegistryEvents,
+  ) {}
 
-  /** @throws DomainError ALREADY_EXISTS, also when the one of that name is archived. */
+  /** @throws DomainError VALIDATION_FAILED (a bad name); ALREADY_EXISTS, also when the one of that name is archived. */
   async create(caller: Caller, kind: Kind, dto: CreateEntryDto): Promise<EntryDto> {
+    refuseBadName(kind, dto.name);
+    await this.database.transaction((tx) => this.insert(caller, kind, dto, tx));
+    return this.get(caller, kind, dto.name);
+  }
+
+  /** A new entry; its name is checked. @throws DomainError ALREADY_EXISTS. */
+  async insert(caller: Caller, kind: Kind, dto: CreateEntryDto, tx: EntityManager): Promise<void> {
     const now = new Date();
     try {
-      await this.database.getRepository(Entry).insert({
+      await tx.getRepository(Entry).insert({
         id: v7(),
         workspaceId: caller.workspaceId,
         kind,
@@ -50,14 +63,36 @@ export class EntryService {
         archivedAt: null,
       });
     } catch (error) {
-      if (!isUniqueViolation(error, 'entry_name_key')) throw error;
-      throw new DomainError(
-        'ALREADY_EXISTS',
-        `There is already a ${kind} named "${dto.name}", perhaps archived; use it, or choose another name.`,
-        { name: dto.name },
-      );
+      if (isUniqueViolation(error, 'entry_name_key')) throw nameTaken(kind, dto.name);
+      throw error;
     }
-    return this.get(caller, kind, dto.name);
+    await this.recordCreated(caller, kind, dto, tx);
+  }
+
+  /** Takes a locked entry that was archived into use again, as if it were new. */
+  async renew(caller: Caller, entry: Entry, dto: CreateEntryDto, tx: EntityManager): Promise<void> {
+    const now = new Date();
+    await tx.getRepository(Entry).update(
+      { id: entry.id },
+      {
+        description: dto.description ?? null,
+        tags: dto.tags ?? {},
+        createdAt: now,
+        createdBy: caller.actor,
+        updatedAt: now,
+        archivedAt: null,
+      },
+    );
+    await this.recordCreated(caller, entry.kind, dto, tx);
+  }
+
+  private async recordCreated(
+    caller: Caller,
+    kind: Kind,
+    { name, tags = {}, description = null }: CreateEntryDto,
+    tx: EntityManager,
+  ): Promise<void> {
+    await this.events.record(tx, caller, { kind, name, happened: 'created', tags, description });
   }
 
   /** In order of names (by code unit). */
@@ -102,22 +137,20 @@ export class EntryService {
     return toDto(row);
   }
 
-  /** @throws DomainError NOT_FOUND; VALIDATION_FAILED when the merged tags are too many. */
+  /**
+   * @throws DomainError NOT_FOUND; VALIDATION_FAILED when the merged tags are too many or the new name is bad;
+   * ALREADY_EXISTS, IN_USE and IMMUTABLE when it cannot be renamed.
+   */
   async update(caller: Caller, kind: Kind, name: string, dto: UpdateEntryDto): Promise<EntryDto> {
     await this.database.transaction(async (tx) => {
       const entry = await this.lock(caller, kind, name, tx);
-      const tags = dto.tags === undefined ? entry.tags : mergeTags(entry.tags, dto.tags);
-      const count = Object.keys(tags).length;
-      if (count > MAX_TAGS)
-        throw new DomainError(
-          'VALIDATION_FAILED',
-          `The ${kind} would have ${count} tags; at most ${MAX_TAGS} are allowed. Remove some by sending them as null.`,
-          [{ path: '/tags', message: `at most ${MAX_TAGS} tags` }],
-        );
+      const tags = mergeTags(entry.tags, dto.tags);
       const description = dto.description === undefined ? entry.description : dto.description;
       await tx.getRepository(Entry).update({ id: entry.id }, { description, tags, updatedAt: new Date() });
+      if (dto.name !== undefined) await renameEntry(entry, dto.name, tx);
+      await this.events.recordTags(tx, caller, { kind, name: dto.name ?? name }, entry.tags, dto.tags);
     });
-    return this.get(caller, kind, name);
+    return this.get(caller, kind, dto.name ?? name);
   }
 
   /** Idempotent: what is archived already keeps its time. @throws DomainError NOT_FOUND. */
@@ -162,7 +195,7 @@ export class EntryService {
     if (entry.archivedAt !== null)
       throw new DomainError(
         'ARCHIVED',
-        `The ${kind} "${name}" is archived; restore it first (POST /api/v1/${PLURAL[kind]}/${name}/restore).`,
+        `The ${kind} "${name}" is archived; restore it first (POST /api/v1/${PLURAL[kind]}/${encodeURIComponent(name)}/restore).`,
         { kind, name },
       );
     return entry;
@@ -172,7 +205,7 @@ export class EntryService {
 export function noSuchEntry(kind: Kind, name: string): DomainError {
   return new DomainError(
     'NOT_FOUND',
-    `There is no ${kind} named "${name.slice(0, 128)}"; correct the name, or create it with POST /api/v1/${PLURAL[kind]}.`,
+    `There is no ${kind} named "${name.slice(0, 256)}"; correct the name, or create it with POST /api/v1/${PLURAL[kind]}.`,
   );
 }
 

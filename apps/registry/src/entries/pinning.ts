@@ -2,10 +2,18 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import type { Json } from '#libs/core/canonical/canonical.js';
 import type { Kind } from '#libs/core/content/schemas.js';
-import type { ChainContent, Generation, PinnedReference, Reference } from '#libs/core/content/types.js';
+import { unrenderable } from '#libs/core/content/mlflow-prompt.js';
+import type {
+  ChainContent,
+  Generation,
+  PinnedReference,
+  Reference,
+  StoredPrompt,
+} from '#libs/core/content/types.js';
+import { DomainError } from '#libs/core/errors/catalogue.js';
 import type { Caller } from '../http/caller.js';
 import { ModelEndpointService } from '../model-endpoints/model-endpoint.service.js';
-import { VersionLookup } from './version-lookup.js';
+import { VersionLookup, type FoundVersion } from './version-lookup.js';
 
 /** One reference of a version: where in its content, and the id of the version it means. */
 export interface Pin {
@@ -28,7 +36,8 @@ export class Pinning {
 
   /**
    * @param content valid by the schema of its kind.
-   * @throws DomainError REFERENCE_NOT_FOUND, REFERENCE_ARCHIVED, DIGEST_MISMATCH.
+   * @throws DomainError REFERENCE_NOT_FOUND, REFERENCE_ARCHIVED, DIGEST_MISMATCH; VALIDATION_FAILED for a prompt of
+   * MLflow's that cannot be rendered.
    */
   async pin(caller: Caller, kind: Kind, content: unknown, tx: EntityManager): Promise<PinnedContent> {
     if (kind !== 'chain') return { content: content as Json, pins: [] };
@@ -36,6 +45,7 @@ export class Pinning {
     const pins: Pin[] = [];
     const pin = async (of: Kind, reference: Reference, path: string): Promise<PinnedReference> => {
       const found = await this.lookup.get(caller, of, reference, path, tx);
+      if (of === 'prompt') refuseUnrenderable(found, path);
       pins.push({ path, versionId: found.versionId });
       return { name: found.name, version: found.version, digest: found.digest };
     };
@@ -63,6 +73,17 @@ export class Pinning {
     };
     return { content: result as unknown as Json, pins };
   }
+}
+
+function refuseUnrenderable({ name, version, content }: FoundVersion, path: string): void {
+  const why = unrenderable(JSON.parse(content) as StoredPrompt);
+  if (why === undefined) return;
+  const message = `names version ${version} of the prompt "${name}", which was registered with MLflow and which a chain cannot render: ${why}`;
+  throw new DomainError(
+    'VALIDATION_FAILED',
+    `${path} ${message}. Register it without that, and name the new version.`,
+    [{ path, message }],
+  );
 }
 
 /** The generation and its fallbacks, each with its JSON Pointer. */

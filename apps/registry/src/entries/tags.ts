@@ -1,6 +1,10 @@
 import { ValidateBy, type ValidationOptions } from 'class-validator';
+import { DomainError } from '#libs/core/errors/catalogue.js';
 
+/** In one request. */
 export const MAX_TAGS = 100;
+/** On one entry or version; MLflow's clients set tags one by one. */
+export const MAX_STORED_TAGS = 1000;
 const MAX_VALUE = 5000;
 /** No colon, because a filter is written `key:value`. */
 export const TAG_KEY = /^[\w./ -]{1,250}$/;
@@ -36,16 +40,27 @@ export function IsTags(removable: boolean, options?: ValidationOptions): Propert
   );
 }
 
-/** What tags become under a patch: named ones are set, null ones removed, the others stay. */
-export function mergeTags(
-  tags: Readonly<Record<string, string>>,
-  patch: Readonly<Record<string, string | null>> | null,
-): Record<string, string> {
+export type Tags = Record<string, string>;
+/** What is set; null removes a tag, and null in place of the patch removes all. */
+export type TagPatch = Readonly<Record<string, string | null>> | null;
+
+/**
+ * What tags become under a patch: named ones are set, null ones removed, the others stay.
+ * @throws DomainError VALIDATION_FAILED when they would be too many.
+ */
+export function mergeTags(tags: Readonly<Tags>, patch: TagPatch | undefined): Tags {
+  if (patch === undefined) return { ...tags };
   if (patch === null) return {};
   const merged = new Map<string, string>(Object.entries(tags));
   for (const [key, value] of Object.entries(patch)) {
     if (value === null) merged.delete(key);
     else merged.set(key, value);
   }
+  if (merged.size > MAX_STORED_TAGS)
+    throw new DomainError(
+      'VALIDATION_FAILED',
+      `There would be ${merged.size} tags; at most ${MAX_STORED_TAGS} are allowed. Remove some by sending them as null.`,
+      [{ path: '/tags', message: `at most ${MAX_STORED_TAGS} tags` }],
+    );
   return Object.fromEntries(merged);
 }

@@ -24,6 +24,7 @@ export class VersionLookup {
 
   /**
    * @param path JSON Pointer of the reference in the caller's document, for the error message.
+   * @param manager of a transaction that pins what is found: until it ends, the entry cannot be renamed.
    * @throws DomainError REFERENCE_NOT_FOUND, REFERENCE_ARCHIVED (the version or its entry), DIGEST_MISMATCH.
    */
   async get(
@@ -45,7 +46,8 @@ export class VersionLookup {
         WHERE e.workspace_id = $1 AND e.kind = $2 AND e.name = $3
           AND v.id = CASE WHEN $4::text IS NULL
                           THEN (SELECT id FROM version WHERE entry_id = e.id AND number = $5::integer)
-                          ELSE (SELECT version_id FROM alias WHERE entry_id = e.id AND name = $4::text) END`,
+                          ELSE (SELECT version_id FROM alias WHERE entry_id = e.id AND name = $4::text) END
+        ${manager === this.database.manager ? '' : 'FOR KEY SHARE OF e'}`,
       [
         caller.workspaceId,
         kind,

@@ -1,4 +1,4 @@
-import { Body, Controller, Get, HttpCode, Param, Post, Query, Res, type Type } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Param, Patch, Post, Query, Res, type Type } from '@nestjs/common';
 import { ApiBody, ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
 import type { Kind } from '#libs/core/content/schemas.js';
@@ -10,6 +10,7 @@ import { capitalised, named, PLURAL } from './kind.js';
 import {
   ListVersionsQuery,
   RegisterVersionDto,
+  UpdateVersionDto,
   VERSION_DTOS,
   VersionSummaryDto,
   VersionUseDto,
@@ -17,6 +18,7 @@ import {
 } from './version.dto.js';
 import { VersionReader, type StoredContent } from './version.reader.js';
 import { VersionService, type Registered } from './version.service.js';
+import { VersionNoteService } from './version-note.service.js';
 import { VersionNumber } from './version-number.js';
 
 /** The routes of the versions of one kind. */
@@ -38,6 +40,7 @@ export function versionController(kind: Kind): Type {
     constructor(
       private readonly versions: VersionService,
       private readonly reader: VersionReader,
+      private readonly notes: VersionNoteService,
     ) {}
 
     @Post()
@@ -104,6 +107,30 @@ export function versionController(kind: Kind): Type {
       @VersionNumber() version: number,
     ): Promise<VersionDto> {
       return this.reader.get(caller, kind, name, version);
+    }
+
+    @Patch(':number')
+    @ApiOperation({
+      summary: `Change what is said about a version of a ${kind}`,
+      description: 'Its description, tags and stage. The version itself never changes.',
+    })
+    @ApiName()
+    @ApiNumber()
+    @ApiOkResponse({ description: 'Changed.', type: dtos.version })
+    @ApiErrors(
+      'VALIDATION_FAILED',
+      'INVALID_JSON',
+      'NOT_FOUND',
+      'PAYLOAD_TOO_LARGE',
+      'UNSUPPORTED_MEDIA_TYPE',
+    )
+    update(
+      @CallerParam() caller: Caller,
+      @Param('name') name: string,
+      @VersionNumber() version: number,
+      @Body() body: UpdateVersionDto,
+    ): Promise<VersionDto> {
+      return this.notes.update(caller, kind, name, version, body);
     }
 
     @Get(':number/content')

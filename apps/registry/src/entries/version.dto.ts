@@ -1,11 +1,15 @@
 import { ApiProperty, ApiPropertyOptional, IntersectionType, PickType } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
-import { IsBoolean, IsDefined, IsOptional, IsString, MaxLength } from 'class-validator';
+import { IsBoolean, IsDefined, IsIn, IsOptional, IsString, MaxLength } from 'class-validator';
 import { DIGEST_PATTERN, KINDS, type Kind } from '#libs/core/content/schemas.js';
+import { IfSent } from '../http/body-rules.js';
 import { PageQuery } from '../http/page.js';
-import { contentSchemaRef, EXAMPLES } from './content-docs.js';
-import { capitalised, named, perKind } from './kind.js';
 import { Verbatim } from '../http/verbatim.js';
+import { contentSchemaRef, EXAMPLES } from './content-docs.js';
+import { MAX_DESCRIPTION, TAGS } from './entry.dto.js';
+import { capitalised, named, perKind } from './kind.js';
+import { IsTags } from './tags.js';
+import { STAGES, type Stage } from './version-note.entity.js';
 
 const MAX_MESSAGE = 2000;
 
@@ -84,6 +88,68 @@ export class VersionSummaryDto {
     example: ['champion'],
   })
   aliases!: string[];
+
+  @ApiProperty({
+    description: 'What is said about it since. Not part of the version: it can change.',
+    type: String,
+    nullable: true,
+    example: 'Won the A/B test of March.',
+  })
+  description!: string | null;
+
+  @ApiProperty({ description: 'Free labels, key to value.', ...TAGS, example: { reviewed: 'yes' } })
+  tags!: Record<string, string>;
+
+  @ApiProperty({
+    description: 'Stage that clients of MLflow know; deprecated there in favour of aliases.',
+    enum: STAGES,
+    enumName: 'Stage',
+    example: 'None',
+  })
+  stage!: Stage;
+
+  @ApiProperty({
+    description: 'When its description, tags or stage last changed; when it was registered, before they did.',
+    format: 'date-time',
+  })
+  updatedAt!: string;
+}
+
+export class UpdateVersionDto {
+  @ApiPropertyOptional({
+    description: 'What is to be said about it. Absent: unchanged; null: cleared.',
+    type: String,
+    nullable: true,
+    maxLength: MAX_DESCRIPTION,
+    example: 'Won the A/B test of March.',
+  })
+  @IsOptional()
+  @IsString()
+  @MaxLength(MAX_DESCRIPTION)
+  description?: string | null;
+
+  @ApiPropertyOptional({
+    description:
+      'Merged into the tags: a string sets the tag, null removes it, others stay. null in place of the object removes all.',
+    type: 'object',
+    additionalProperties: { type: 'string', nullable: true },
+    nullable: true,
+    example: { reviewed: 'yes', draft: null },
+  })
+  @IsOptional()
+  @Verbatim()
+  @IsTags(true)
+  tags?: Record<string, string | null> | null;
+
+  @ApiPropertyOptional({
+    description: 'Stage that clients of MLflow know.',
+    enum: STAGES,
+    enumName: 'Stage',
+    example: 'Staging',
+  })
+  @IfSent()
+  @IsIn(STAGES)
+  stage?: Stage;
 }
 
 export class VersionDto extends VersionSummaryDto {

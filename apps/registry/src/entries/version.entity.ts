@@ -1,11 +1,11 @@
-import { Check, Column, Entity as Table, ForeignKey, PrimaryColumn, Unique } from 'typeorm';
+import { Check, Column, Entity as Table, ForeignKey, Index, PrimaryColumn, Unique } from 'typeorm';
 import { Workspace } from '../workspaces/workspace.entity.js';
 import { Entry } from './entry.entity.js';
 
 /** One immutable configuration of an entry. The database refuses every change but archiving. */
 @Table('version')
 @Unique('version_number_key', ['entryId', 'number'])
-@Unique('version_digest_key', ['entryId', 'digest'])
+@Index('version_digest_idx', ['entryId', 'digest'])
 @Unique('version_entry_id_key', ['entryId', 'id'])
 @Check('version_number_check', 'number > 0')
 @Check('version_digest_check', `digest = 'sha256:' || encode(sha256(convert_to(content, 'UTF8')), 'hex')`)

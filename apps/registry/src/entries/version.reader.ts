@@ -12,6 +12,7 @@ type Dated<T extends { createdAt: string; archivedAt: string | null }> = Omit<
   T,
   'createdAt' | 'archivedAt'
 > & { createdAt: Date; archivedAt: Date | null };
+type SummaryRow = Omit<Dated<VersionSummaryDto>, 'updatedAt'> & { updatedAt: Date };
 
 /** The canonical text of a version and its digest. */
 export interface StoredContent {
@@ -22,8 +23,10 @@ export interface StoredContent {
 const SUMMARY = `
   v.id, e.kind, e.name, v.number AS version, v.digest, v.message,
   v.created_at AS "createdAt", v.created_by AS "createdBy", v.archived_at AS "archivedAt",
-  ARRAY(SELECT a.name FROM alias a WHERE a.version_id = v.id ORDER BY a.name) AS aliases`;
-const FROM = `FROM version v JOIN entry e ON e.id = v.entry_id
+  ARRAY(SELECT a.name FROM alias a WHERE a.version_id = v.id ORDER BY a.name) AS aliases,
+  n.description, COALESCE(n.tags, '{}') AS tags, COALESCE(n.stage, 'None') AS stage,
+  COALESCE(n.updated_at, v.created_at) AS "updatedAt"`;
+const FROM = `FROM version v JOIN entry e ON e.id = v.entry_id LEFT JOIN version_note n ON n.version_id = v.id
   WHERE e.workspace_id = $1 AND e.kind = $2 AND e.name = $3`;
 
 /** Reads versions. */
@@ -43,7 +46,7 @@ export class VersionReader {
   ): Promise<Page<VersionSummaryDto>> {
     const before = decodeCursor(query.cursor, isNumberKey);
     await this.entries.get(caller, kind, name);
-    const rows: Dated<VersionSummaryDto>[] = await this.database.query(
+    const rows: SummaryRow[] = await this.database.query(
       `SELECT ${SUMMARY} ${FROM}
           AND ($4::bigint IS NULL OR v.number < $4)
           AND ($5 OR v.archived_at IS NULL)
@@ -51,18 +54,19 @@ export class VersionReader {
         LIMIT $6`,
       [caller.workspaceId, kind, name, before ?? null, query.includeArchived, query.limit + 1],
     );
-    return pageOf(rows, query.limit, (row) => row.version, withTexts);
+    return pageOf(rows, query.limit, (row) => row.version, toSummary);
   }
 
   /** @throws DomainError NOT_FOUND. */
   async get(caller: Caller, kind: Kind, name: string, number: number): Promise<VersionDto> {
-    const rows: (Dated<VersionSummaryDto> & { content: string })[] = await this.database.query(
+    const rows: (SummaryRow & { content: string })[] = await this.database.query(
       `SELECT ${SUMMARY}, v.content ${FROM} AND v.number = $4`,
       [caller.workspaceId, kind, name, number],
     );
     const row = rows[0];
     if (!row) throw await this.missing(caller, kind, name, `version ${number}`);
-    return { ...withTexts(row), content: JSON.parse(row.content) };
+    const { content, ...summary } = row;
+    return Object.assign(toSummary(summary), { content: JSON.parse(content) as unknown });
   }
 
   /** The bytes the digest is over. @throws DomainError NOT_FOUND. */
@@ -145,6 +149,10 @@ const isUseKey = (key: unknown): key is [string, string] =>
   UUID.test(key[0]) &&
   typeof key[1] === 'string' &&
   !key[1].includes('\0');
+
+function toSummary({ updatedAt, ...row }: SummaryRow): VersionSummaryDto {
+  return { ...withTexts(row), updatedAt: updatedAt.toISOString() };
+}
 
 function withTexts<T extends { createdAt: Date; archivedAt: Date | null }>(
   row: T,

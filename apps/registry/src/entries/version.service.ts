@@ -1,18 +1,17 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
-import { v7 } from 'uuid';
 import { canonical } from '#libs/core/canonical/canonical.js';
 import type { Kind } from '#libs/core/content/schemas.js';
 import { validateContent } from '#libs/core/content/validate.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import type { Caller } from '../http/caller.js';
-import { Entry } from './entry.entity.js';
+import { copyArtifacts, type ArtifactSource } from './copy-artifacts.js';
 import { EntryService } from './entry.service.js';
 import { Pinning } from './pinning.js';
+import type { Tags } from './tags.js';
 import type { RegisterVersionDto, VersionDto } from './version.dto.js';
-import { Version } from './version.entity.js';
 import { VersionReader } from './version.reader.js';
-import { VersionReference } from './version-reference.entity.js';
+import { VersionWriter } from './version-writer.js';
 
 export interface Registered {
   /** False when identical content was a version already; that version is the answer. */
@@ -28,6 +27,7 @@ export class VersionService {
     private readonly entries: EntryService,
     private readonly reader: VersionReader,
     private readonly pinning: Pinning,
+    private readonly writer: VersionWriter,
   ) {}
 
   /**
@@ -40,35 +40,36 @@ export class VersionService {
       const entry = await this.entries.lockInUse(caller, kind, name, tx);
       const { content, pins } = await this.pinning.pin(caller, kind, dto.content, tx);
       const { text, digest } = canonical(content);
-      const same = await tx.getRepository(Version).findOneBy({ entryId: entry.id, digest });
-      if (same) return { created: false, number: same.number };
-      const version: Version = {
-        id: v7(),
-        workspaceId: caller.workspaceId,
-        entryId: entry.id,
-        number: entry.latestVersion + 1,
-        digest,
-        content: text,
-        message: dto.message ?? null,
-        createdAt: new Date(),
-        createdBy: caller.actor,
-        archivedAt: null,
-      };
-      await tx.getRepository(Version).insert(version);
-      await tx.getRepository(VersionReference).insert(
-        pins.map(({ path, versionId }) => ({
-          workspaceId: caller.workspaceId,
-          versionId: version.id,
-          path,
-          toVersionId: versionId,
-        })),
-      );
-      await tx
-        .getRepository(Entry)
-        .update({ id: entry.id }, { latestVersion: version.number, updatedAt: version.createdAt });
+      const same = await findIdentical(entry.id, digest, tx);
+      if (same !== undefined) return { created: false, number: same };
+      const message = dto.message ?? null;
+      const version = await this.writer.insert(caller, entry, { content, pins, text, digest, message }, tx);
       return { created: true, number: version.number };
     });
     return { created, version: await this.reader.get(caller, kind, name, number) };
+  }
+
+  /**
+   * Registers content as a version of its own, even if another version holds the same: so does MLflow's protocol.
+   * @param files whose present content becomes the artifacts of the version.
+   * @throws DomainError VALIDATION_FAILED, NOT_FOUND, ARCHIVED.
+   */
+  async registerAnew(
+    caller: Caller,
+    kind: 'prompt' | 'model',
+    name: string,
+    given: { content: unknown; description: string | null; tags: Tags; files?: ArtifactSource | undefined },
+  ): Promise<{ readonly number: number }> {
+    validateContent(kind, given.content);
+    return this.database.transaction(async (tx) => {
+      const entry = await this.entries.lockInUse(caller, kind, name, tx);
+      const { content, pins } = await this.pinning.pin(caller, kind, given.content, tx);
+      const note = { description: given.description, tags: given.tags };
+      const version = { content, pins, ...canonical(content), message: null, note };
+      const { id, number } = await this.writer.insert(caller, entry, version, tx);
+      if (given.files) await copyArtifacts(caller, given.files, id, tx);
+      return { number };
+    });
   }
 
   /**
@@ -104,6 +105,23 @@ export class VersionService {
     });
     return this.reader.get(caller, kind, name, number);
   }
+}
+
+/**
+ * The number of a version that holds the same; of several, which only MLflow's protocol makes, the newest in use. The
+ * entry is locked, so that two registrations of the same cannot both find none.
+ */
+async function findIdentical(
+  entryId: string,
+  digest: string,
+  tx: EntityManager,
+): Promise<number | undefined> {
+  const rows: { number: number }[] = await tx.query(
+    `SELECT number FROM version WHERE entry_id = $1 AND digest = $2
+      ORDER BY archived_at IS NOT NULL, number DESC LIMIT 1`,
+    [entryId, digest],
+  );
+  return rows[0]?.number;
 }
 
 /** Leaves a version alone that is as it should be; one that does not exist is found missing by the read that follows. */

@@ -54,7 +54,8 @@ const HTTP_CODES: Readonly<Record<number, ErrorCode>> = {
   415: 'UNSUPPORTED_MEDIA_TYPE',
 };
 
-function toDomainError(thrown: unknown): DomainError {
+/** Whatever was thrown, as an error of the catalogue; what nobody knows is INTERNAL. */
+export function toDomainError(thrown: unknown): DomainError {
   if (thrown instanceof DomainError) return thrown;
   if (thrown instanceof HttpException) {
     // Nest wraps the errors of Express and body-parser, and with them loses what was wrong.

@@ -8,7 +8,7 @@ export class NamedQuery extends PageQuery {
   @ApiPropertyOptional({ description: 'Only names that start with this.' })
   @IsOptional()
   @IsString()
-  @MaxLength(128)
+  @MaxLength(256)
   prefix?: string;
 
   @ApiPropertyOptional({ description: 'Show archived ones too.', default: false })

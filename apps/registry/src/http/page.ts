@@ -51,7 +51,8 @@ export function pageOf<Row, T>(
   };
 }
 
-function encodeCursor(key: unknown): string {
+/** Opaque text of a keyset position. */
+export function encodeCursor(key: unknown): string {
   return Buffer.from(JSON.stringify(key)).toString('base64url');
 }
 

@@ -38,23 +38,28 @@ function findInPath(path: string): Problem | undefined {
 }
 
 const MAX_DEPTH = 200;
+const TOO_DEEP = `is nested more than ${MAX_DEPTH} levels deep`;
 const BAD_TEXT = 'contains a NUL byte or a lone surrogate';
 
 function isBad(text: string): boolean {
   return text.includes('\0') || !text.isWellFormed();
 }
 
+/** The path is put together only where there is a problem: this runs over every value of every request. */
 function find(value: unknown, path: string, depth = 0): Problem | undefined {
   if (typeof value === 'string') return isBad(value) ? { path, message: BAD_TEXT } : undefined;
   if (typeof value === 'number')
     return Number.isFinite(value) ? undefined : { path, message: 'is a number beyond the range of a double' };
   if (typeof value !== 'object' || value === null) return undefined;
-  if (depth > MAX_DEPTH) return { path: '', message: `is nested more than ${MAX_DEPTH} levels deep` };
-  for (const [key, child] of Object.entries(value)) {
+  if (depth > MAX_DEPTH) return { path: '', message: TOO_DEEP };
+  for (const key of Object.keys(value)) {
     if (isBad(key)) return { path, message: `has a key that ${BAD_TEXT}` };
     if (key === '__proto__') return { path, message: 'has the key "__proto__"' };
-    const found = find(child, `${path}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`, depth + 1);
-    if (found !== undefined) return found;
+    const found = find((value as Record<string, unknown>)[key], '', depth + 1);
+    if (found === undefined) continue;
+    if (found.message === TOO_DEEP) return found;
+    const below = `/${key.replaceAll('~', '~0').replaceAll('/', '~1')}${found.path}`;
+    return { ...found, path: path + below };
   }
   return undefined;
 }

@@ -1,8 +1,7 @@
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
-import { fullFormats } from 'ajv-formats/dist/formats.js';
-import { IsString, ValidateBy } from 'class-validator';
 import { DomainError } from '#libs/core/errors/catalogue.js';
+import { IsRfc3339 } from '../http/timestamps.js';
 
 /** Longest span of one query: a month of partitions. */
 export const MAX_SPAN_DAYS = 31;
@@ -14,23 +13,11 @@ export interface TimeRange {
   readonly to: Date;
 }
 
-const isDateTime = (fullFormats['date-time'] as { validate: (text: string) => boolean }).validate;
-
 /** A point in time as RFC 3339 spells it. */
 export function IsTimestamp(description: string, example: string): PropertyDecorator {
   return applyDecorators(
     ApiProperty({ description, format: 'date-time', type: String, example }),
-    IsString(),
-    ValidateBy({
-      name: 'isTimestamp',
-      validator: {
-        // A leap second is a time in RFC 3339, but not one that Date knows.
-        validate: (value: unknown) =>
-          typeof value === 'string' && isDateTime(value) && !Number.isNaN(Date.parse(value)),
-        defaultMessage: () =>
-          'must be an RFC 3339 time, such as 2026-11-22T00:00:00Z (in a URL, "+" is written %2B)',
-      },
-    }),
+    IsRfc3339(),
   );
 }
 

@@ -12,4 +12,8 @@ export class Workspace {
 
   @Column('timestamptz', { name: 'created_at' })
   createdAt!: Date;
+
+  /** The highest number of an experiment ever issued; "Default" is number 0. */
+  @Column('integer', { name: 'last_experiment', default: 0 })
+  lastExperiment!: number;
 }

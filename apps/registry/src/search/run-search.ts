@@ -1,0 +1,209 @@
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import type { Filter, OrderTerm } from '#libs/core/search/ast.js';
+import { printFilter, printOrderBy } from '#libs/core/search/print-filter.js';
+import type { Caller } from '../http/caller.js';
+import type { Run } from '../runs/run.entity.js';
+import { isKeyText, termType, totalOrder, type OrderKey } from './run-order.js';
+import {
+  demands,
+  hasNarrowSet,
+  hitOf,
+  namesRuns,
+  type Hit,
+  type HitRow,
+  type Lifecycle,
+  type RunQuery,
+} from './run-query.js';
+import { RunReader } from './run-reader.js';
+import { sortStatement } from './run-sort.js';
+import {
+  hasRest,
+  MAX_WALKED_EXPERIMENTS,
+  sliceOf,
+  slicesOf,
+  walkStatement,
+  type Slice,
+  type WalkRow,
+} from './run-walk.js';
+import { SearchCursors } from './search-cursor.js';
+import { HEAD_LENGTH, isVolume } from './run-fields.js';
+
+export interface RunSearchGiven {
+  /** The experiments searched, all of the caller's workspace. */
+  readonly experimentSerials: readonly number[];
+  /** See `readFilter`. */
+  readonly filter: Filter | null;
+  /** See `readOrderBy`. Then, and where it is empty: `start_time` descending, then the run's id. */
+  readonly orderBy: readonly OrderTerm[];
+  readonly lifecycle: Lifecycle;
+  /** Most runs of the page, at least 1. */
+  readonly limit: number;
+  /** `nextCursor` of the page before. */
+  readonly cursor?: string | undefined;
+}
+
+export interface RunPage {
+  readonly runs: readonly Run[];
+  /** Null on the last page. */
+  readonly nextCursor: string | null;
+}
+
+/** Index entries that the first try of a walk looks at for each run it is to find. */
+const TRIAL_FACTOR = 10;
+/** The same where an index names few runs that match a part of the filter: sorting them may well be cheaper. */
+const NARROW_TRIAL_FACTOR = 3;
+/** What a walk costs for each index entry, in the planner's unit: about two look-ups by primary key. */
+const ENTRY_COST = 16;
+/** Where more index entries than these would have to be looked at, matching runs are found first and sorted. */
+const MAX_WALK = 25_000;
+
+/** Finds runs of experiments by filter and order, page by page. */
+@Injectable()
+export class RunSearch {
+  constructor(
+    private readonly database: DataSource,
+    private readonly reader: RunReader,
+  ) {}
+
+  /** @throws DomainError INVALID_CURSOR. */
+  async search(caller: Caller, given: RunSearchGiven): Promise<RunPage> {
+    const { filter, lifecycle, limit } = given;
+    const experiments = [...new Set(given.experimentSerials)].sort((a, b) => a - b);
+    const terms = totalOrder(given.orderBy);
+    const cursors = new SearchCursors([
+      'runs',
+      caller.workspaceId,
+      experiments,
+      filter && printFilter(filter),
+      printOrderBy(given.orderBy),
+      lifecycle,
+    ]);
+    const types = terms.map(({ field }) => termType(field));
+    const after = cursors.read(given.cursor, terms.length, (text, index) => isKeyText(types[index]!, text));
+    if (experiments.length === 0) return { runs: [], nextCursor: null };
+    const keys = await this.reader.keyIds(caller, keyNames(filter, terms));
+    const query: RunQuery = { workspaceId: caller.workspaceId, experiments, filter, terms, lifecycle, keys };
+    const hits = await this.find(query, after, limit + 1);
+    const shown = hits.slice(0, limit);
+    return {
+      runs: await this.reader.runs(shown.map(({ serial }) => serial)),
+      nextCursor: hits.length > limit ? cursors.write(shown.at(-1)!.key) : null,
+    };
+  }
+
+  /**
+   * Walks along the index of the leading term, then, where it is missing, along that of the next. Where a walk finds
+   * too little on a long way, the rest of the page is found by sorting.
+   */
+  private async find(query: RunQuery, after: OrderKey | undefined, limit: number): Promise<Hit[]> {
+    const hits: Hit[] = [];
+    const sorted = async (): Promise<Hit[]> => {
+      const rest = await this.sort(query, hits.at(-1)?.key ?? after, limit - hits.length);
+      return [...hits, ...rest];
+    };
+    if (query.experiments.length > MAX_WALKED_EXPERIMENTS || namesRuns(query)) return sorted();
+    let from = after;
+    for (const [level, term] of query.terms.entries()) {
+      const slices = slicesOf(query.terms, level);
+      if (slices === undefined) return sorted();
+      const start: Slice = from === undefined ? 'value' : sliceOf(termType(term.field), from[level]!);
+      for (const slice of slices) {
+        if (rank(slice) < rank(start)) continue;
+        const behind = slice === start ? from : undefined;
+        const walked = await this.walk(query, level, slice, behind, limit - hits.length);
+        hits.push(...walked.hits);
+        if (!walked.isComplete) return sorted();
+        if (hits.length >= limit) return hits;
+      }
+      if (!hasRest(query.terms, level) || demands(query, term)) return hits;
+      if (start !== 'missing') from = undefined;
+    }
+    return hits;
+  }
+
+  /**
+   * Walks further and further, as long as the hits so far promise that the page will be full soon.
+   * @returns hits, which are `complete` unless sorting is likely to find the others at less cost.
+   */
+  private async walk(
+    query: RunQuery,
+    level: number,
+    slice: Slice,
+    after: OrderKey | undefined,
+    limit: number,
+  ): Promise<{ hits: Hit[]; isComplete: boolean }> {
+    const hits: Hit[] = [];
+    let walked = 0;
+    const isNarrow = hasNarrowSet(query);
+    let sortCost: number | undefined;
+    for (let budget = (isNarrow ? NARROW_TRIAL_FACTOR : TRIAL_FACTOR) * limit; ; budget *= 4) {
+      const from = hits.at(-1)?.key ?? after;
+      const { text, values } = walkStatement({
+        query,
+        level,
+        slice,
+        after: from,
+        limit: limit - hits.length,
+        budget,
+      });
+      const rows: WalkRow[] = await this.database.query(text, [...values]);
+      const found = rows.map((row) => hitOf(row, query.terms.length));
+      if (!rows[0]?.edge) return { hits: [...hits, ...found].slice(0, limit), isComplete: true };
+      const edge = found.shift()!;
+      const seen = hits.length + found.length;
+      // What is equal to the edge may have other equals behind it.
+      hits.push(...found.filter(({ key }) => leadOf(key, level) !== leadOf(edge.key, level)));
+      walked += budget;
+      const projected = (walked * limit) / seen;
+      if (projected > MAX_WALK + TRIAL_FACTOR * limit || walked > MAX_WALK + 2 * TRIAL_FACTOR * limit)
+        return { hits, isComplete: false };
+      if (!isNarrow) continue;
+      sortCost ??= await this.sortCost(query, after, limit);
+      if (sortCost < (projected - walked) * ENTRY_COST) return { hits, isComplete: false };
+    }
+  }
+
+  /** As the planner estimates it. What a walk costs is seen by walking; what sorting costs, only after it. */
+  private async sortCost(query: RunQuery, after: OrderKey | undefined, limit: number): Promise<number> {
+    const { text, values } = sortStatement(query, after, limit);
+    const rows: { 'QUERY PLAN': { Plan: { 'Total Cost': number } }[] }[] = await this.database.query(
+      `EXPLAIN (FORMAT JSON) ${text}`,
+      [...values],
+    );
+    return rows[0]!['QUERY PLAN'][0]!.Plan['Total Cost'];
+  }
+
+  private async sort(query: RunQuery, after: OrderKey | undefined, limit: number): Promise<Hit[]> {
+    const { text, values } = sortStatement(query, after, limit);
+    const rows: HitRow[] = await this.database.transaction(async (tx) => {
+      // An index serves every search; a scan of all rows would be chosen where estimates are wrong.
+      await tx.query('SET LOCAL enable_seqscan = off');
+      return tx.query(text, [...values]);
+    });
+    return rows.map((row) => hitOf(row, query.terms.length));
+  }
+}
+
+/** As far as an index knows it (`param_head_idx`). */
+function leadOf(key: OrderKey, level: number): string | null {
+  const value = key[level] ?? null;
+  if (value === null || value.length <= HEAD_LENGTH) return value;
+  return Array.from(value).slice(0, HEAD_LENGTH).join('');
+}
+
+function rank(slice: Slice): number {
+  return ['value', 'NaN', 'missing'].indexOf(slice);
+}
+
+/** Names of the metrics, params and tags that a filter and an order mention. */
+function keyNames(filter: Filter | null, terms: readonly OrderTerm[]): string[] {
+  const names = new Set<string>();
+  const visit = (each: Filter): void => {
+    if (each.kind === 'and' || each.kind === 'or') each.operands.forEach(visit);
+    else if (isVolume(each.field.scope)) names.add(each.field.key);
+  };
+  if (filter) visit(filter);
+  for (const { field } of terms) if (isVolume(field.scope)) names.add(field.key);
+  return [...names];
+}

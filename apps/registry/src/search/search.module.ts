@@ -1,0 +1,10 @@
+import { Module } from '@nestjs/common';
+import { ExperimentSearch } from './experiment-search.js';
+import { RunReader } from './run-reader.js';
+import { RunSearch } from './run-search.js';
+
+@Module({
+  providers: [RunReader, RunSearch, ExperimentSearch],
+  exports: [RunReader, RunSearch, ExperimentSearch],
+})
+export class SearchModule {}

@@ -1,0 +1,53 @@
+import { EVENT_NOUNS, type EventType } from './event-types.js';
+import { typed, type RegistryEvent } from './registry-event.js';
+import { KINDS } from '#libs/core/content/schemas.js';
+
+const DIGEST = `sha256:${'0'.repeat(64)}`;
+const CONTENTS = {
+  prompt: { type: 'text', text: 'Hello {{name}}!' },
+  model: { source: 'models:/m-0123456789abcdef0123456789abcdef', runId: '0123456789abcdef0123456789abcdef' },
+  chain: {},
+} as const;
+
+/** What a webhook is sent when it is tested: an event of each type that looks like a real one. */
+export function exampleData(type: EventType): Readonly<Record<string, unknown>> {
+  for (const kind of KINDS) {
+    const base = { kind, name: `example_${kind}` };
+    const tags = { example_key: 'example_value' };
+    const description = `An example ${kind}`;
+    const candidates: RegistryEvent[] = [
+      { ...base, happened: 'created', tags, description },
+      {
+        ...base,
+        happened: 'version created',
+        version: 1,
+        digest: DIGEST,
+        content: CONTENTS[kind],
+        tags,
+        description,
+      },
+      ...[undefined, 1].flatMap((version): RegistryEvent[] => {
+        const tag = { ...base, ...(version !== undefined && { version }), key: 'example_key' };
+        return [
+          { ...tag, happened: 'tag set', value: 'example_value' },
+          { ...tag, happened: 'tag deleted' },
+        ];
+      }),
+      ...[2, null].map((version): RegistryEvent => {
+        return {
+          ...base,
+          happened: 'alias moved',
+          alias: 'example_alias',
+          version,
+          previousVersion: 1,
+          revision: 2,
+        };
+      }),
+    ];
+    const found = candidates.map(typed).find((candidate) => candidate.type === type);
+    if (found) return found.data;
+  }
+  return { name: 'example' };
+}
+
+export const EXAMPLE_TYPE: EventType = `${EVENT_NOUNS.model.alias}.created`;
