@@ -141,6 +141,15 @@ describe('the artifact proxy', () => {
     expect(await list('shared')).toBeUndefined();
   });
 
+  /** By a run of an experiment whose location is the directory. */
+  async function uploadInside(root: string) {
+    const location = { name: `inside ${root}`, artifact_location: `mlflow-artifacts:/${root}` };
+    const { experiment_id } = (await rpc('POST', 'experiments/create', location)).body;
+    const { run_id } = (await rpc('POST', 'runs/create', { experiment_id })).body.run.info;
+    const path = `/ajax-api/2.0/mlflow/upload-artifact?run_uuid=${run_id}&path=more`;
+    return send('POST', path, { body: 'x' });
+  }
+
   it('reads artifacts of versions, and never changes them', async () => {
     const base = await createVersion(registry, 'model', 'routed');
     await putContent(registry, base, 'model/weights', 'w');
@@ -154,12 +163,23 @@ describe('the artifact proxy', () => {
     expect(named.text).toBe('w');
     for (const answer of [
       await put(`${root}/model/weights`, 'other'),
+      await put(`${root}/model/more`, 'x'),
+      await uploadInside(root),
       await send('DELETE', proxied(`${root}/model`)),
       await send('POST', `/api/2.0/mlflow-artifacts/mpu/create/${root}`, {
         body: JSON.stringify({ path: 'weights', num_parts: 1 }),
+        headers: { 'content-type': 'application/json' },
       }),
     ])
       expect([answer.status, answer.body.error_code]).toEqual([400, 'INVALID_PARAMETER_VALUE']);
+  });
+
+  it('begins no multipart upload for a page of another origin, which a browser lets send text only', async () => {
+    const { status, body } = await send('POST', '/api/2.0/mlflow-artifacts/mpu/create/any', {
+      body: JSON.stringify({ path: 'x', num_parts: 1 }),
+      headers: { 'content-type': 'text/plain' },
+    });
+    expect([status, body.error_code]).toEqual([400, 'INVALID_PARAMETER_VALUE']);
   });
 
   it.each([

@@ -132,6 +132,25 @@ describe('assessments', () => {
     expect((await v3('GET', `/traces/${trace}`)).body.trace.trace_info.assessments).toBeUndefined();
   });
 
+  it('add up to more than a double holds: that is said, and no failure', async () => {
+    for (let made = 0; made < 2; made++)
+      await v3('POST', `/traces/${await newTrace()}/assessments`, {
+        assessment: {
+          assessment_name: 'vast',
+          feedback: { value: 1e308 },
+          source: { source_type: 'HUMAN', source_id: 'ada' },
+        },
+      });
+    const answer = await v3('POST', '/traces/metrics', {
+      experiment_ids: [experiment],
+      view_type: 'ASSESSMENTS',
+      metric_name: 'assessment_value',
+      aggregations: [{ aggregation_type: 'AVG' }],
+      filters: ["assessment.name = 'vast'"],
+    });
+    expect([answer.status, answer.body.message]).toEqual([400, expect.stringMatching(/more than a double/)]);
+  });
+
   it('need their trace', async () => {
     expect((await assess('tr-none', { feedback: { value: 1 } })).status).toBe(404);
     expect((await v3('GET', '/traces/tr-none/assessments/a-1')).status).toBe(404);
@@ -158,6 +177,16 @@ describe('evaluation datasets', () => {
     expect(await find({ filter_string: "name LIKE 'fo%' AND tags.team = 'x'" })).toEqual(['found']);
     expect(await find({ filter_string: "name = 'nobody'" })).toEqual([]);
     expect((await v3('POST', '/datasets/search', { filter_string: 'colour = 1' })).status).toBe(400);
+  });
+
+  it('are not searched on from a page token of its own making', async () => {
+    const token = (key: unknown): string => Buffer.from(JSON.stringify(key)).toString('base64url');
+    const id = '019aab3c-5d10-7c43-9a55-0d3c8f1a2b4c';
+    for (const body of [
+      { page_token: token([1, '-'.repeat(36)]) },
+      { order_by: ['name ASC'], page_token: token(['a\0', id]) },
+    ])
+      expect((await v3('POST', '/datasets/search', body)).status).toBe(400);
   });
 
   it('keep what records say to the digit, and merge those of the same inputs', async () => {

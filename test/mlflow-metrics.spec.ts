@@ -136,6 +136,11 @@ describe("metrics through MLflow's protocol", () => {
     const { body } = await mlflow.get('/metrics/get-history', { run_id, metric_key: 'm' });
     expect(body.metrics.length).toBe(60_000);
     expect(body.metrics.at(-1)).toEqual({ key: 'm', value: 60_000, timestamp: 60_000, step: 60_000 });
+    // Longer than what a drawing reads at once.
+    const interval = { run_ids: run_id, metric_key: 'm', max_results: 100 };
+    const drawn = (await mlflow.get('/metrics/get-history-bulk-interval', interval)).body.metrics;
+    expect([drawn.length, drawn[0].step, drawn.at(-1).step]).toEqual([98, 1, 60_000]);
+    expect(drawn[50]).toEqual({ key: 'm', value: 30_614, timestamp: 30_614, step: 30_614, run_id });
   });
 
   it('are read for many runs at once, whole and thinned out', async () => {

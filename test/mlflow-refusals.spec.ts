@@ -185,6 +185,14 @@ describe("MLflow's protocol refuses", () => {
     expect([400, 404]).toContain(answer.status);
   });
 
+  it.each([
+    '/model-versions/get-artifact?name=%00&version=1&path=a',
+    '/ajax-api/2.0/mlflow/get-trace-artifact?request_id=%00',
+  ])('NUL in the query of %s', async (path) => {
+    const { status, body } = await mlflow.raw('GET', path);
+    expect([status, body.message]).toEqual([400, expect.stringMatching(/NUL byte/)]);
+  });
+
   it('what has no route, naming the methods that a path has', async () => {
     for (const path of [
       '/api/2.0/mlflow/nope',

@@ -393,6 +393,17 @@ describe('where a model version comes from', () => {
     ).toEqual([400, 'INVALID_PARAMETER_VALUE']);
   });
 
+  it('as a copy of what is elsewhere: it is downloaded from there', async () => {
+    const [first, second, third] = [await givenModel(), await givenModel(), await givenModel()];
+    expect(await givenModelVersion(first, { source: 's3://b/far' })).toMatchObject({ description: '' });
+    await givenModelVersion(second, { source: `models:/${first}/1` });
+    const copy = await givenModelVersion(third, { source: `models:/${second}/1` });
+    expect(copy.source).toBe(`models:/${second}/1`);
+    expect(await downloadUri(third, '1')).toBe('s3://b/far');
+    await send('DELETE', '/registered-models/delete', { name: first });
+    expect(await downloadUri(third, '1')).toBe(`models:/${first}/1`);
+  });
+
   it('as a run that no server knows: it is kept as old clients say it, without files', async () => {
     const name = await givenModel();
     const given = { source: 'runs:/nobody/model', run_id: 'somebody' };

@@ -144,6 +144,15 @@ describe('what is done to traces later', () => {
     expect(await search("prompt = 'hello/3'")).toEqual([`tr-${traceId}`]);
   });
 
+  it('a prompt of a name that no prompt can have is not linked', async () => {
+    const traceId = newTraceId();
+    await send(otlpJson([{ traceId }]));
+    // Long, and nothing that an index could compress.
+    const name = Array.from({ length: 200 }, newTraceId).join('');
+    const link = { trace_id: `tr-${traceId}`, prompt_versions: [{ name, version: '3' }] };
+    expect((await calls.post('/traces/link-prompts', link)).status).toBe(400);
+  });
+
   it('a run is linked before the trace has arrived, as clients do that send in the background', async () => {
     const run_id = await calls.run(experiment);
     const [early, late, other] = [newTraceId(), newTraceId(), newTraceId()];

@@ -17,6 +17,18 @@ const HEX = /^[0-9a-f]{32}$/;
 
 describe("experiments through MLflow's protocol", () => {
   it.each([
+    ['9.0', "9.0 for parameter 'artifact_location' supplied:  Hint: Value was of type 'float'"],
+    ['9', "9 for parameter 'artifact_location' supplied:  Hint: Value was of type 'int'"],
+    ['9.5', "9.5 for parameter 'artifact_location' supplied:  Hint: Value was of type 'float'"],
+  ])('are refused with %s for a text, as it was written', async (written, message) => {
+    const text = `{"name": "x9.0", "artifact_location": ${written}}`;
+    const headers = { 'content-type': 'application/json' };
+    const { status, body } = await mlflow.raw('POST', '/api/2.0/mlflow/experiments/create', text, headers);
+    expect(status).toBe(400);
+    expect(body.message).toContain(`Invalid value ${message}`);
+  });
+
+  it.each([
     ['s3://bucket/mine', 's3://bucket/mine'],
     ['/mnt/shared', '/mnt/shared'],
     ['mine/here', resolve('mine/here')],
@@ -180,6 +192,12 @@ describe("runs through MLflow's protocol", () => {
       'by update',
       [{ key: 'mlflow.runName', value: 'by update' }],
     ]);
+  });
+
+  it('are searched in more experiments than a statement has parameters', async () => {
+    const experiment_ids = [experimentId, ...Array.from({ length: 70_000 }, (_, n) => String(n + 1_000))];
+    const { status, body } = await mlflow.post('/runs/search', { experiment_ids, max_results: 1 });
+    expect([status, body.runs.length]).toEqual([200, 1]);
   });
 
   it('are ended by two clients at once without a conflict', async () => {

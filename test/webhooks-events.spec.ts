@@ -26,9 +26,11 @@ async function native(method: string, path: string, body?: unknown): Promise<any
   return answer.body;
 }
 
-/** Waits for so many deliveries. @returns their types and data, in the order they came in. */
-async function told(count: number): Promise<[type: string, data: any][]> {
-  return (await receiver.has(count)).map(({ body }) => [body.type, body.data]);
+/** Waits for so many deliveries. @returns their types, data and details, in the order they came in. */
+async function told(count: number): Promise<[type: string, data: any, details?: any][]> {
+  return (await receiver.has(count)).map(({ body }) =>
+    body.details === undefined ? [body.type, body.data] : [body.type, body.data, body.details],
+  );
 }
 
 describe('webhooks learn', () => {
@@ -59,23 +61,25 @@ describe('webhooks learn', () => {
     for (const version of ['1', '2'])
       await mlflow('POST', '/registered-models/alias', { name, alias: 'champion', version });
     await mlflow('DELETE', '/registered-models/alias', { name, alias: 'champion' });
-    const digest = expect.stringMatching(/^sha256:/);
-    const version = { name, tags: { x: '1' }, description: null, run_id: null, digest };
+    const details = { digest: expect.stringMatching(/^sha256:/) };
+    const version = { name, tags: { x: '1' }, description: null, run_id: null };
     expect(await told(8)).toEqual([
       ['registered_model.created', { name, tags: { team: 'a' }, description: 'd' }],
-      ['model_version.created', { ...version, version: '1', source: 's3://bucket/1' }],
-      ['model_version.created', { ...version, version: '2', source: 's3://bucket/2' }],
+      ['model_version.created', { ...version, version: '1', source: 's3://bucket/1' }, details],
+      ['model_version.created', { ...version, version: '2', source: 's3://bucket/2' }, details],
       ['model_version_tag.set', { name, version: '1', key: 'k', value: 'v' }],
       ['model_version_tag.deleted', { name, version: '1', key: 'k' }],
       [
         'model_version_alias.created',
-        { name, alias: 'champion', version: '1', previous_version: null, revision: 1 },
+        { name, alias: 'champion', version: '1' },
+        { previous_version: null, revision: 1 },
       ],
       [
         'model_version_alias.created',
-        { name, alias: 'champion', version: '2', previous_version: '1', revision: 2 },
+        { name, alias: 'champion', version: '2' },
+        { previous_version: '1', revision: 2 },
       ],
-      ['model_version_alias.deleted', { name, alias: 'champion', previous_version: '2', revision: 3 }],
+      ['model_version_alias.deleted', { name, alias: 'champion' }, { previous_version: '2', revision: 3 }],
     ]);
   });
 
@@ -94,10 +98,10 @@ describe('webhooks learn', () => {
     await mlflow('POST', '/model-versions/set-tag', { name, version: '1', key: 'k', value: 'v' });
     expect(await told(6)).toMatchObject([
       ['prompt.created', { name, tags: {} }],
-      ['prompt_version.created', { name, version: '1', template: 'Hi {{name}}' }],
+      ['prompt_version.created', { name, version: '1', template: 'Hi {{name}}' }, {}],
       ['prompt_tag.set', { name, key: 'team', value: 'b' }],
       ['prompt_tag.deleted', { name, key: 'team' }],
-      ['prompt_alias.created', { name, alias: 'production', version: '1', previous_version: null }],
+      ['prompt_alias.created', { name, alias: 'production', version: '1' }, { previous_version: null }],
       ['prompt_version_tag.set', { name, version: '1', key: 'k', value: 'v' }],
     ]);
   });

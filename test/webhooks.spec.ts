@@ -272,12 +272,18 @@ describe('webhooks', () => {
       body: { success: true, responseStatus: 204, error: null },
     });
     await test({ event: 'model_version_alias.created' });
-    expect(receiver.received[1]!.body.data).toEqual({
+    expect(receiver.received[1]!.body).toMatchObject({
+      data: { name: 'example_model', alias: 'example_alias', version: '2' },
+      details: { previous_version: '1', revision: 2 },
+    });
+    await test({ event: 'model_version.created' });
+    expect(receiver.received[2]!.body.data).toEqual({
       name: 'example_model',
-      alias: 'example_alias',
-      version: '2',
-      previous_version: '1',
-      revision: 2,
+      version: '1',
+      source: 'models:/123',
+      run_id: 'abcd1234abcd5678',
+      tags: { example_key: 'example_value' },
+      description: 'An example model version',
     });
     receiver.answering = (response) => void response.destroy();
     expect((await test({})).body).toMatchObject({

@@ -9,7 +9,7 @@ export const TAGS = 3;
  * The same runs in both: 10 latest metrics each, 5 params, 3 tags, values by the same formulas of the run's number.
  * Written by SQL, for MLflow would take an hour over its own protocol.
  */
-const METRIC_VALUE = `((n * 7919 + k * 104729) % 100003) / 100003.0`;
+const METRIC_VALUE = `((n::bigint * 7919 + k * 104729) % 100003) / 100003.0`;
 const PARAM_VALUE = `'value-' || ((n + k) % 20)`;
 // Of the runs with one value of a param, each value of a tag has a tenth: the search of the benchmark finds runs.
 const TAG_VALUE = `'tag-' || ((n / 20 + k) % 10)`;

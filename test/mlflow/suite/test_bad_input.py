@@ -86,7 +86,7 @@ def test_the_far_future(run, client, raw_post, time):
 
 @catena_only
 def test_garbage(raw_post):
-    for raw in [b"{", b"[]", b'"text"', b"\xff\xfe", b"null", b"5"]:
+    for raw in [b"{", b"[]", b'"text"', b"\xff\xfe", b"5"]:
         status, answer = raw_post("/api/2.0/mlflow/runs/search", None, raw)
         assert 400 <= status < 500, (raw, answer)
     status, answer = raw_post("/api/2.0/mlflow/nothing/here", {})

@@ -1,6 +1,7 @@
 """Autologging, the command line, many processes at once, and a whole server brought over."""
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -79,6 +80,26 @@ def test_twenty_processes_log_at_once(experiment, client, tmp_path):
     assert client.get_run(shared).data.metrics["m0"] == 19
     runs = client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")
     assert len(runs) == 20 and all(len(run.data.params) == 10 for run in runs)
+
+
+@pytest.mark.skipif(not (shutil.which("java") and shutil.which("mvn")), reason="needs Java and Maven")
+def test_the_client_for_java(unique, tmp_path):
+    here = os.path.join(os.path.dirname(__file__), "..", "java")
+    classpath = tmp_path / "classpath"
+    subprocess.run(
+        ["mvn", "-q", "-f", os.path.join(here, "pom.xml"), "dependency:build-classpath", f"-Dmdep.outputFile={classpath}"],
+        check=True,
+        timeout=300,
+    )
+    name = unique("java")
+    done = subprocess.run(
+        ["java", "-cp", classpath.read_text(), os.path.join(here, "Smoke.java"), os.environ["MLFLOW_TRACKING_URI"], name],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    facts = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert facts == {"status": "FINISHED", "loss": "NaN", "history": "2", "found": "1", "experiment": name}, done.stderr
 
 
 @catena_only

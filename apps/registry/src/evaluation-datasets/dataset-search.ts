@@ -1,4 +1,5 @@
 import type { DataSource } from 'typeorm';
+import { validate } from 'uuid';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import type { Condition, Filter, OrderTerm } from '#libs/core/search/ast.js';
 import type { Caller } from '../http/caller.js';
@@ -72,7 +73,8 @@ const isKey =
     Array.isArray(key) &&
     key.length === 2 &&
     typeof key[0] === (type === 'text' ? 'string' : 'number') &&
-    /^[0-9a-f-]{36}$/.test(String(key[1]));
+    !String(key[0]).includes('\0') &&
+    validate(key[1]);
 
 /** One field orders; the id settles ties. */
 function orderOf(order: readonly OrderTerm[]): {

@@ -1,6 +1,7 @@
 import { decodeCursor, encodeCursor, type Page } from '../http/page.js';
 import { parseInt64 } from './int64.js';
-import type { HistoryPage, HistoryPoint } from './metric-history.service.js';
+import type { HistoryPage } from './metric-history.service.js';
+import type { HistoryPoint } from './point-columns.js';
 import { pointDto, type MetricPointDto } from './metric.dto.js';
 
 /** Position of a page as `[step, timeMs, value]`; values as text, because JSON has no NaN and loses the sign of -0. */

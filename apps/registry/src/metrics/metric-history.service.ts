@@ -5,14 +5,9 @@ import { DomainError } from '#libs/core/errors/catalogue.js';
 import type { Caller } from '../http/caller.js';
 import { readInt64, type Int64 } from './int64.js';
 import { metricValueSql } from './metric-value.js';
-import { SAMPLE } from './metric-sample.sql.js';
+import { countPoints, readPoints, type HistoryPoint, type PointSelection } from './point-columns.js';
+import { Thinning } from './thinning.js';
 import { TrackingKeys } from './tracking-keys.js';
-
-export interface HistoryPoint {
-  readonly step: Int64;
-  readonly timeMs: Int64;
-  readonly value: number;
-}
 
 export interface RunHistory {
   readonly runId: string;
@@ -43,8 +38,10 @@ interface PointRow {
 
 type RunPointRow = PointRow & { readonly run: number };
 
-/** PostgreSQL thins out runs one after the other; on several connections it uses several cores. */
+/** PostgreSQL reads runs one after the other; on several connections it uses several cores. */
 const SAMPLE_CONNECTIONS = 4;
+/** Read at once, about 4 MB: memory does not grow with the length of a run. */
+const SAMPLE_PAGE = 50_000;
 
 /** By step the primary key is read in order; by time, as the MLflow protocol wants it, the metric is sorted.
  * Qualified, because `step` alone would be the text of the output. */
@@ -137,13 +134,29 @@ export class MetricHistory {
   ): Promise<RunHistory[]> {
     const serials = await this.serials(caller, runIds);
     const keyId = await this.keyId(caller, key);
-    const intervals = Math.max(0, Math.floor((query.points - 2) / 2));
-    const sampled = await Promise.all(
-      inParts([...serials.values()], SAMPLE_CONNECTIONS).map((part): Promise<RunPointRow[]> =>
-        this.database.query(SAMPLE, [part, keyId, ...bounds(query), query.points, intervals]),
-      ),
-    );
-    return grouped(serials, sampled.flat());
+    const [startStep, endStep] = bounds(query);
+    const histories: RunHistory[] = [];
+    const waiting = [...serials].entries();
+    const work = async () => {
+      for (const [index, [runId, run]] of waiting) {
+        const selection = { run, key: keyId, startStep, endStep };
+        histories[index] = { runId, points: await this.thinnedOut(selection, query.points) };
+      }
+    };
+    await Promise.all(Array.from({ length: SAMPLE_CONNECTIONS }, work));
+    return histories;
+  }
+
+  private async thinnedOut(selection: PointSelection, limit: number): Promise<readonly HistoryPoint[]> {
+    let page = await readPoints(this.database, selection, SAMPLE_PAGE);
+    const total = page.length < SAMPLE_PAGE ? page.length : await countPoints(this.database, selection);
+    const thinning = new Thinning(limit, total);
+    thinning.add(page);
+    while (page.length === SAMPLE_PAGE) {
+      page = await readPoints(this.database, selection, SAMPLE_PAGE, page.point(SAMPLE_PAGE - 1));
+      thinning.add(page);
+    }
+    return thinning.finish();
   }
 
   /** Serials by run id, in order of ids. */
@@ -188,12 +201,4 @@ function grouped(serials: ReadonlyMap<string, number>, rows: readonly RunPointRo
   const byRun = new Map<number, HistoryPoint[]>([...serials.values()].map((serial) => [serial, []]));
   for (const row of rows) byRun.get(row.run)!.push(toPoint(row));
   return [...serials].map(([runId, serial]) => ({ runId, points: byRun.get(serial)! }));
-}
-
-/** At most `count` parts of equal length, in order. */
-function inParts<T>(items: readonly T[], count: number): T[][] {
-  const size = Math.max(1, Math.ceil(items.length / count));
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, part) =>
-    items.slice(part * size, (part + 1) * size),
-  );
 }

@@ -16,12 +16,8 @@ import {
 } from 'class-validator';
 import { readInt64, type Int64 } from './int64.js';
 import { metricValueJson, type MetricValueJson } from './metric-value.js';
-import {
-  MAX_HISTORY_RUNS,
-  type HistoryOrder,
-  type HistoryPoint,
-  type RunHistory,
-} from './metric-history.service.js';
+import { MAX_HISTORY_RUNS, type HistoryOrder, type RunHistory } from './metric-history.service.js';
+import type { HistoryPoint } from './point-columns.js';
 
 /** How a double is written in JSON. */
 export const VALUE: ApiPropertyOptions = {

@@ -99,7 +99,9 @@ export function runSet(
       : `= ANY (${parameters.add(experiments, 'int[]')})`;
   const from = `SELECT run FROM ${VOLUME_TABLES[scope]} WHERE experiment ${among}
                    AND key = ${parameters.add(keys.get(key) ?? NO_KEY, 'int')}`;
-  return condition.kind === 'presence' ? from : `${from} AND ${indexedCondition(scope, condition, parameters)}`;
+  return condition.kind === 'presence'
+    ? from
+    : `${from} AND ${indexedCondition(scope, condition, parameters)}`;
 }
 
 /** Characters of a text that its index holds: the column `head`. */

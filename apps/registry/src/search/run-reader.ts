@@ -1,8 +1,19 @@
 import { Injectable } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
 import { DataSource } from 'typeorm';
+import { numberArray } from '#libs/platform/database/prepared.js';
 import type { Caller } from '../http/caller.js';
 import { readInt64, type Int64 } from '../metrics/int64.js';
+import {
+  eachByName,
+  METRIC_COLUMNS,
+  textColumns,
+  type MetricColumns,
+  type NonNull,
+  type TextColumns,
+} from './run-columns.js';
 import type { Run } from '../runs/run.entity.js';
+import { itemsSql, withNumbers } from './run-json.js';
 import type { KeyIds } from './run-fields.js';
 
 export interface LatestMetric {
@@ -39,44 +50,71 @@ export interface RunData {
   readonly modelOutputs: readonly ModelLink[];
 }
 
+/** Models and datasets of a run. */
+export type RunLinks = Pick<RunData, 'datasets' | 'modelInputs' | 'modelOutputs'>;
+
+/** What a run logged; the items of each list as JSON, see `itemsSql`. */
+export interface RunJson extends RunLinks {
+  readonly metrics: string;
+  readonly params: string;
+  readonly tags: string;
+}
+
 type Mutable<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer Item)[] ? Item[] : T[K] };
-type Keyed = { readonly run: number; readonly key: number };
 
 /** Runs whose data one round of statements reads. */
 const MAX_AT_ONCE = 5_000;
 
-interface MetricColumns {
-  readonly run: readonly number[] | null;
-  readonly key: readonly number[] | null;
-  readonly value: readonly (number | string)[] | null;
-  readonly time: readonly string[] | null;
-  readonly step: readonly string[] | null;
-}
-
-/** All rows as one: a row of its own for each metric costs this process five times as much. */
-const METRIC_COLUMNS = `
-  SELECT json_agg(run) AS run, json_agg(key) AS key, json_agg(value) AS value, json_agg(time_ms::text) AS time,
-         json_agg(step::text) AS step
-    FROM latest_metric WHERE run = ANY ($1::int[])`;
+/** Names in memory, at most: about 10 MB. */
+const MAX_REMEMBERED = 50_000;
 
 const RUN_COLUMNS = `
   id, serial, workspace_id AS "workspaceId", experiment_serial AS "experimentSerial", name, status,
   started_at AS "startedAt", ended_at AS "endedAt", created_at AS "createdAt", created_by AS "createdBy",
   updated_at AS "updatedAt", deleted_at AS "deletedAt"`;
 
+const METRIC_ITEMS = itemsSql('metric', 'latest_metric');
+const PARAM_ITEMS = itemsSql('param', 'param');
+const TAG_ITEMS = itemsSql('tag', 'run_tag');
+
+interface Items {
+  readonly run: number;
+  readonly items: string;
+}
+
+const noLinks = (): Mutable<RunLinks> => ({ datasets: [], modelInputs: [], modelOutputs: [] });
+
+function* rounds(serials: readonly number[]): Generator<readonly number[]> {
+  for (let start = 0; start < serials.length; start += MAX_AT_ONCE)
+    yield serials.slice(start, start + MAX_AT_ONCE);
+}
+
+const isKnown = (each: readonly [string, number | undefined]): each is readonly [string, number] =>
+  each[1] !== undefined;
+
 /** Reads runs with all they logged, many at a time, in a fixed number of statements. */
 @Injectable()
 export class RunReader {
+  // Rows of `tracking_key` never change: see `TrackingKeys`.
+  private readonly ids = new LRUCache<string, number>({ max: MAX_REMEMBERED });
+  private readonly names = new LRUCache<number, string>({ max: MAX_REMEMBERED });
+
   constructor(private readonly database: DataSource) {}
 
   /** Ids of the keys that the caller's workspace has; names it never logged are left out. */
   async keyIds(caller: Caller, names: readonly string[]): Promise<KeyIds> {
-    if (names.length === 0) return new Map();
-    const rows: { name: string; id: number }[] = await this.database.query(
-      `SELECT name, id FROM tracking_key WHERE workspace_id = $1 AND name = ANY ($2::text[])`,
-      [caller.workspaceId, [...names]],
+    const prefix = caller.workspaceId;
+    const missing = names.filter((name) => !this.ids.has(prefix + name));
+    if (missing.length > 0) {
+      const rows: { name: string; id: number }[] = await this.database.query(
+        `SELECT name, id FROM tracking_key WHERE workspace_id = $1 AND name = ANY ($2::text[])`,
+        [caller.workspaceId, missing],
+      );
+      for (const { name, id } of rows) this.ids.set(prefix + name, id);
+    }
+    return new Map(
+      names.map((name) => [name, this.ids.get(prefix + name)] as const).filter((each) => isKnown(each)),
     );
-    return new Map(rows.map(({ name, id }) => [name, id]));
   }
 
   /** Runs in the order of their serials as given; serials that no run has are left out. */
@@ -93,18 +131,26 @@ export class RunReader {
   /** What each run logged, by its serial. Every serial given has an entry. */
   async load(serials: readonly number[]): Promise<ReadonlyMap<number, RunData>> {
     const data = new Map<number, Mutable<RunData>>();
-    for (const serial of serials)
-      data.set(serial, {
-        metrics: [],
-        params: [],
-        tags: [],
-        datasets: [],
-        modelInputs: [],
-        modelOutputs: [],
-      });
-    const all = [...data.keys()];
-    for (let start = 0; start < all.length; start += MAX_AT_ONCE)
-      await this.loadInto(data, all.slice(start, start + MAX_AT_ONCE));
+    for (const serial of serials) data.set(serial, { metrics: [], params: [], tags: [], ...noLinks() });
+    for (const some of rounds([...data.keys()])) await this.loadInto(data, some);
+    return data;
+  }
+
+  /** The same for an answer that consists of it. */
+  async json(serials: readonly number[]): Promise<ReadonlyMap<number, RunJson>> {
+    const data = new Map<number, Mutable<RunJson>>();
+    for (const serial of serials) data.set(serial, { metrics: '', params: '', tags: '', ...noLinks() });
+    for (const some of rounds([...data.keys()])) {
+      const [metrics, params, tags] = await Promise.all([
+        this.read<Items>(METRIC_ITEMS, some),
+        this.read<Items>(PARAM_ITEMS, some),
+        this.read<Items>(TAG_ITEMS, some),
+        this.linksInto(data, some),
+      ]);
+      for (const { run, items } of metrics) data.get(run)!.metrics = withNumbers(items);
+      for (const { run, items } of params) data.get(run)!.params = items;
+      for (const { run, items } of tags) data.get(run)!.tags = items;
+    }
     return data;
   }
 
@@ -112,53 +158,78 @@ export class RunReader {
     data: ReadonlyMap<number, Mutable<RunData>>,
     serials: readonly number[],
   ): Promise<void> {
-    const read = <Row>(text: string): Promise<Row[]> => this.database.query(text, [[...serials]]);
-    const [metrics, params, tags, datasets, models] = await Promise.all([
-      read<MetricColumns>(METRIC_COLUMNS),
-      read<Keyed & { value: string }>(`SELECT run, key, value FROM param WHERE run = ANY ($1::int[])`),
-      read<Keyed & { value: string }>(`SELECT run, key, value FROM run_tag WHERE run = ANY ($1::int[])`),
-      read<{ run: number } & DatasetInput>(
+    const [[metrics], [params], [tags]] = await Promise.all([
+      this.read<MetricColumns>(METRIC_COLUMNS, serials),
+      this.read<TextColumns>(textColumns('param'), serials),
+      this.read<TextColumns>(textColumns('run_tag'), serials),
+      this.linksInto(data, serials),
+    ]);
+    const names = await this.namesOf([metrics!.key ?? [], params!.key ?? [], tags!.key ?? []]);
+    eachByName(metrics!.key, names, (key, at) => {
+      const { run, value, time, step } = metrics as NonNull<MetricColumns>;
+      data.get(run[at]!)!.metrics.push({
+        key,
+        value: Number(value[at]),
+        timeMs: readInt64(time[at]!),
+        step: readInt64(step[at]!),
+      });
+    });
+    for (const [columns, list] of [
+      [params!, 'params'],
+      [tags!, 'tags'],
+    ] as const)
+      eachByName(columns.key, names, (key, at) => {
+        const { run, value } = columns as NonNull<TextColumns>;
+        data.get(run[at]!)![list].push({ key, value: value[at]! });
+      });
+  }
+
+  private async linksInto(
+    data: ReadonlyMap<number, Mutable<RunLinks>>,
+    serials: readonly number[],
+  ): Promise<void> {
+    const [datasets, models] = await Promise.all([
+      this.read<{ run: number } & DatasetInput>(
         `SELECT i.run, d.id, d.name, d.digest, d.source_type AS "sourceType", d.source, d.schema, d.profile, i.tags
            FROM run_dataset i JOIN dataset d ON d.id = i.dataset_id WHERE i.run = ANY ($1::int[])
           ORDER BY i.run, d.name, d.digest`,
+        serials,
       ),
-      read<{ run: number; direction: 'input' | 'output' } & ModelLink>(
+      this.read<{ run: number; direction: 'input' | 'output' } & ModelLink>(
         `SELECT run, direction, logged_model_id AS "loggedModelId", step FROM run_model WHERE run = ANY ($1::int[])
           ORDER BY run, step, logged_model_id`,
+        serials,
       ),
     ]);
-    const { run: metricRuns, key: metricKeys, value: values, time, step: steps } = metrics[0]!;
-    const names = await this.names([
-      metricKeys ?? [],
-      params.map(({ key }) => key),
-      tags.map(({ key }) => key),
-    ]);
-    for (const [index, run] of (metricRuns ?? []).entries())
-      data.get(run)!.metrics.push({
-        key: names.get(metricKeys![index]!)!,
-        // NaN and the infinities are strings in JSON.
-        value: Number(values![index]),
-        timeMs: readInt64(time![index]!),
-        step: readInt64(steps![index]!),
-      });
-    for (const { run, key, value } of params) data.get(run)!.params.push({ key: names.get(key)!, value });
-    for (const { run, key, value } of tags) data.get(run)!.tags.push({ key: names.get(key)!, value });
     for (const { run, ...dataset } of datasets) data.get(run)!.datasets.push(dataset);
     for (const { run, direction, ...link } of models)
       data.get(run)![direction === 'input' ? 'modelInputs' : 'modelOutputs'].push(link);
-    for (const serial of serials) {
-      const { metrics: numbers, params: texts, tags: labels } = data.get(serial)!;
-      for (const list of [numbers, texts, labels])
-        list.sort((one, other) => (one.key < other.key ? -1 : one.key > other.key ? 1 : 0));
-    }
+  }
+
+  private read<Row>(text: string, serials: readonly number[]): Promise<Row[]> {
+    return this.database.query(text, [numberArray(serials)]);
   }
 
   /** Rows repeat few keys: their names come apart from them. */
-  private async names(keys: readonly (readonly number[])[]): Promise<ReadonlyMap<number, string>> {
-    const found: { id: number; name: string }[] = await this.database.query(
+  private async namesOf(columns: readonly (readonly number[])[]): Promise<ReadonlyMap<number, string>> {
+    const keys = new Set<number>();
+    for (const column of columns) for (const key of column) keys.add(key);
+    const found = new Map<number, string>();
+    const missing: number[] = [];
+    for (const key of keys) {
+      const name = this.names.get(key);
+      if (name === undefined) missing.push(key);
+      else found.set(key, name);
+    }
+    if (missing.length === 0) return found;
+    const rows: { id: number; name: string }[] = await this.database.query(
       `SELECT id, name FROM tracking_key WHERE id = ANY ($1::int[])`,
-      [[...new Set(keys.flat())]],
+      [missing],
     );
-    return new Map(found.map(({ id, name }) => [id, name]));
+    for (const { id, name } of rows) {
+      this.names.set(id, name);
+      found.set(id, name);
+    }
+    return found;
   }
 }

@@ -43,6 +43,13 @@ export interface RunSearchGiven {
   readonly cursor?: string | undefined;
 }
 
+/** Serials of the runs of a page, in its order. */
+export interface SerialPage {
+  readonly serials: readonly number[];
+  /** Null on the last page. */
+  readonly nextCursor: string | null;
+}
+
 export interface RunPage {
   readonly runs: readonly Run[];
   /** Null on the last page. */
@@ -55,6 +62,8 @@ const TRIAL_FACTOR = 10;
 const NARROW_TRIAL_FACTOR = 3;
 /** What a walk costs for each index entry, in the planner's unit: about two look-ups by primary key. */
 const ENTRY_COST = 16;
+/** A walk of fewer index entries is over sooner than the planner has answered what sorting would cost. */
+const WORTH_ASKING = 1_000;
 /** Where more index entries than these would have to be looked at, matching runs are found first and sorted. */
 const MAX_WALK = 25_000;
 
@@ -68,6 +77,12 @@ export class RunSearch {
 
   /** @throws DomainError INVALID_CURSOR. */
   async search(caller: Caller, given: RunSearchGiven): Promise<RunPage> {
+    const { serials, nextCursor } = await this.serials(caller, given);
+    return { runs: await this.reader.runs(serials), nextCursor };
+  }
+
+  /** @throws DomainError INVALID_CURSOR. */
+  async serials(caller: Caller, given: RunSearchGiven): Promise<SerialPage> {
     const { filter, lifecycle, limit } = given;
     const experiments = [...new Set(given.experimentSerials)].sort((a, b) => a - b);
     const terms = totalOrder(given.orderBy);
@@ -81,13 +96,13 @@ export class RunSearch {
     ]);
     const types = terms.map(({ field }) => termType(field));
     const after = cursors.read(given.cursor, terms.length, (text, index) => isKeyText(types[index]!, text));
-    if (experiments.length === 0) return { runs: [], nextCursor: null };
+    if (experiments.length === 0) return { serials: [], nextCursor: null };
     const keys = await this.reader.keyIds(caller, keyNames(filter, terms));
     const query: RunQuery = { workspaceId: caller.workspaceId, experiments, filter, terms, lifecycle, keys };
     const hits = await this.find(query, after, limit + 1);
     const shown = hits.slice(0, limit);
     return {
-      runs: await this.reader.runs(shown.map(({ serial }) => serial)),
+      serials: shown.map(({ serial }) => serial),
       nextCursor: hits.length > limit ? cursors.write(shown.at(-1)!.key) : null,
     };
   }
@@ -158,7 +173,7 @@ export class RunSearch {
       const projected = (walked * limit) / seen;
       if (projected > MAX_WALK + TRIAL_FACTOR * limit || walked > MAX_WALK + 2 * TRIAL_FACTOR * limit)
         return { hits, isComplete: false };
-      if (!isNarrow) continue;
+      if (!isNarrow || projected - walked < WORTH_ASKING) continue;
       sortCost ??= await this.sortCost(query, after, limit);
       if (sortCost < (projected - walked) * ENTRY_COST) return { hits, isComplete: false };
     }

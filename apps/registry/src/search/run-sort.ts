@@ -1,8 +1,18 @@
-import { conjuncts } from './conditions.js';
+import type { Condition, Field, Filter } from '#libs/core/search/ast.js';
+import { conjuncts, numberCondition } from './conditions.js';
 import { Parameters } from './parameters.js';
 import { afterSql, keySql, orderSql, type OrderKey } from './run-order.js';
-import { hasSet, ROW_COLUMNS, scopeSql, setSql, sqlTerms, testSql, type RunQuery } from './run-query.js';
-import { isVolume } from './run-fields.js';
+import {
+  demands,
+  hasSet,
+  ROW_COLUMNS,
+  scopeSql,
+  setSql,
+  sqlTerms,
+  testSql,
+  type RunQuery,
+} from './run-query.js';
+import { isVolume, NO_KEY } from './run-fields.js';
 import type { Statement } from './statement.js';
 
 /** More joins than these help no plan and make planning slow; further conditions are tested run by run. */
@@ -19,7 +29,17 @@ export function sortStatement(query: RunQuery, after: OrderKey | undefined, limi
     scopeSql(query, 'r', parameters),
     `r.experiment_serial = ANY (${parameters.add(query.experiments, 'int[]')})`,
   ];
-  const filters = conjuncts(query.filter);
+  const first = query.terms[0]!;
+  // Joined once where the filter asks for it anyway, not looked up again for the order.
+  const isJoined = first.field.scope === 'metric' && demands(query, first);
+  const joined = isJoined
+    ? `JOIN latest_metric lead ON lead.run = r.serial AND lead.key = ${parameters.add(query.keys.get(first.field.key) ?? NO_KEY, 'int')}`
+    : '';
+  const filters = conjuncts(query.filter).filter((filter) => {
+    if (!isJoined || !isConditionOn(filter, first.field)) return true;
+    if (filter.kind !== 'presence') tests.push(numberCondition('lead.value', filter, parameters));
+    return false;
+  });
   const sets = filters.filter(hasSet).slice(0, MAX_SETS);
   for (const filter of filters)
     tests.push(
@@ -27,7 +47,12 @@ export function sortStatement(query: RunQuery, after: OrderKey | undefined, limi
         ? `r.serial IN (${setSql(filter, query, parameters)})`
         : testSql(filter, row, query.keys, parameters),
     );
-  const terms = sqlTerms(query, { serial: 'h.serial', row: 'h' }, parameters);
+  const terms = sqlTerms(
+    query,
+    { serial: 'h.serial', row: 'h' },
+    parameters,
+    isJoined ? { known: { index: 0, sql: 'h.lead' } } : {},
+  );
   const named = terms.map((term, index) => ({ ...term, sql: `o${index}` }));
   // Not to be mixed with the sorting: a plan that walks in order and hopes to stop early is what was given up.
   const hits = query.filter === null ? '' : 'MATERIALIZED';
@@ -35,7 +60,7 @@ export function sortStatement(query: RunQuery, after: OrderKey | undefined, limi
   const keyed = query.terms.some(({ field }) => isVolume(field.scope)) ? 'MATERIALIZED' : '';
   const text = `
     WITH hits AS ${hits} (
-      SELECT r.serial, ${ROW_COLUMNS} FROM run r WHERE ${tests.join(' AND ')}
+      SELECT r.serial, ${ROW_COLUMNS}${isJoined ? ', lead.value AS lead' : ''} FROM run r ${joined} WHERE ${tests.join(' AND ')}
     ), keyed AS ${keyed} (
       SELECT h.serial, ${terms.map(({ sql }, index) => `${sql} AS o${index}`).join(', ')} FROM hits h
     )
@@ -44,4 +69,13 @@ export function sortStatement(query: RunQuery, after: OrderKey | undefined, limi
      ORDER BY ${named.map((term, index) => orderSql(term.type, term.sql, query.terms[index]!)).join(', ')}
      LIMIT ${limit}`;
   return { text, values: parameters.values };
+}
+
+function isConditionOn(filter: Filter, { scope, key }: Field): filter is Condition {
+  if (filter.kind === 'and' || filter.kind === 'or') return false;
+  return (
+    filter.field.scope === scope &&
+    filter.field.key === key &&
+    !(filter.kind === 'presence' && !filter.present)
+  );
 }

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
+import { DataSource, QueryFailedError } from 'typeorm';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import type { Caller } from '../http/caller.js';
 import { parseRunId } from '../runs/run-id.js';
@@ -134,7 +134,12 @@ export class TraceMetrics {
   /** @throws DomainError VALIDATION_FAILED. */
   async query(caller: Caller, query: MetricQuery): Promise<MetricPoint[]> {
     const { text, values } = metricStatement(caller, query);
-    const rows: Record<string, string | number | null>[] = await this.database.query(text, values);
+    const rows: Record<string, string | number | null>[] = await this.database
+      .query(text, values)
+      .catch((error: unknown) => {
+        if (isOverflow(error)) refuse(`the values of ${query.metric} add up to more than a double holds`, []);
+        throw error;
+      });
     return rows.map((row) => ({
       timeMs: query.intervalSeconds === undefined ? null : Number(row['time']),
       dimensions: Object.fromEntries(
@@ -143,6 +148,11 @@ export class TraceMetrics {
       values: query.aggregations.map((_, index) => row[`v${index}`] as number | null),
     }));
   }
+}
+
+/** SQLSTATE 22003: clients may log costs and scores of 1e308. */
+function isOverflow(error: unknown): boolean {
+  return error instanceof QueryFailedError && (error.driverError as { code?: string }).code === '22003';
 }
 
 function metricStatement(caller: Caller, query: MetricQuery): { text: string; values: unknown[] } {

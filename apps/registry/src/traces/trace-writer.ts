@@ -218,24 +218,26 @@ async function countTokens(tx: EntityManager, serials: readonly number[]): Promi
       WHERE s.trace = ANY($1) AND NOT (t.finalized AND t.metadata ? '${TOKEN_USAGE}')`,
     [serials],
   );
-  for (const [serial, nodes] of Map.groupBy(spans, (span) => span.trace)) {
+  const rows = [...Map.groupBy(spans, (span) => span.trace)].map(([serial, nodes]) => {
     const total = (figures: 'tokens' | 'cost') =>
       treeTotals(nodes.map(({ id, parentId, usage }) => ({ id, parentId, figures: usage?.[figures] })));
     const tokens = total('tokens');
     const cost = total('cost');
-    await tx.query(
-      `UPDATE trace SET metadata = metadata || $2::jsonb, input_tokens = $3, output_tokens = $4, total_tokens = $5,
-              cache_read_tokens = $6, cache_creation_tokens = $7 WHERE serial = $1`,
-      [
-        serial,
-        JSON.stringify({
-          ...(tokens && { [TOKEN_USAGE]: JSON.stringify(tokens) }),
-          ...(cost && { 'mlflow.trace.cost': JSON.stringify(cost) }),
-        }),
-        ...tokenColumns(tokens ?? {}),
-      ],
-    );
-  }
+    const metadata = JSON.stringify({
+      ...(tokens && { [TOKEN_USAGE]: JSON.stringify(tokens) }),
+      ...(cost && { 'mlflow.trace.cost': JSON.stringify(cost) }),
+    });
+    return [serial, metadata, ...tokenColumns(tokens ?? {})] as const;
+  });
+  const columns = Array.from({ length: 7 }, (_, index) => rows.map((row) => row[index]));
+  await tx.query(
+    `UPDATE trace t SET metadata = t.metadata || c.metadata::jsonb, input_tokens = c.input, output_tokens = c.output,
+            total_tokens = c.total, cache_read_tokens = c.cache_read, cache_creation_tokens = c.cache_creation
+       FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+            AS c (serial, metadata, input, output, total, cache_read, cache_creation)
+      WHERE t.serial = c.serial`,
+    columns,
+  );
 }
 
 interface Usage {

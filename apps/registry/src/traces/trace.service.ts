@@ -4,7 +4,8 @@ import { DomainError } from '#libs/core/errors/catalogue.js';
 import type { Caller } from '../http/caller.js';
 import { ExperimentService } from '../experiments/experiment.service.js';
 import { parseRunId } from '../runs/run-id.js';
-import { assertTag, assertTraceId } from './trace-rules.js';
+import { MAX_NAME } from './trace.js';
+import { assertTag, assertTraceId, isText, refuse } from './trace-rules.js';
 import { unlinkFromRuns, type LinkedTrace } from './trace-run-links.js';
 import { noSuchTrace } from './trace-writer.js';
 
@@ -120,6 +121,9 @@ export class TraceService {
   ): Promise<void> {
     if (prompts.length > MAX_LINKS)
       throw new DomainError('VALIDATION_FAILED', `Link at most ${MAX_LINKS} prompts to a trace at a time.`);
+    for (const { name } of prompts)
+      if (name.length > MAX_NAME || !isText(name))
+        refuse('/prompts', `names a prompt with more than ${MAX_NAME} characters, or with a NUL`);
     const [serial] = await this.serialsOf(this.database.manager, caller, [traceId]);
     await this.database.query(
       `INSERT INTO trace_prompt (trace, name, number)

@@ -1,22 +1,22 @@
 import { EVENT_NOUNS, type EventType } from './event-types.js';
-import { typed, type RegistryEvent } from './registry-event.js';
+import { typed, type RegistryEvent, type TypedEvent } from './registry-event.js';
 import { KINDS } from '#libs/core/content/schemas.js';
 
 const DIGEST = `sha256:${'0'.repeat(64)}`;
 const CONTENTS = {
   prompt: { type: 'text', text: 'Hello {{name}}!' },
-  model: { source: 'models:/m-0123456789abcdef0123456789abcdef', runId: '0123456789abcdef0123456789abcdef' },
+  model: { source: 'models:/123', runId: 'abcd1234abcd5678' },
   chain: {},
 } as const;
 
-/** What a webhook is sent when it is tested: an event of each type that looks like a real one. */
-export function exampleData(type: EventType): Readonly<Record<string, unknown>> {
+/** What a webhook is sent when it is tested: an event of each type, for models and prompts with MLflow's values. */
+export function exampleEvent(type: EventType): TypedEvent {
   for (const kind of KINDS) {
     const base = { kind, name: `example_${kind}` };
     const tags = { example_key: 'example_value' };
-    const description = `An example ${kind}`;
+    const noun = kind === 'model' ? 'registered model' : kind;
     const candidates: RegistryEvent[] = [
-      { ...base, happened: 'created', tags, description },
+      { ...base, happened: 'created', tags, description: `An example ${noun}` },
       {
         ...base,
         happened: 'version created',
@@ -24,7 +24,7 @@ export function exampleData(type: EventType): Readonly<Record<string, unknown>> 
         digest: DIGEST,
         content: CONTENTS[kind],
         tags,
-        description,
+        description: `An example ${kind} version`,
       },
       ...[undefined, 1].flatMap((version): RegistryEvent[] => {
         const tag = { ...base, ...(version !== undefined && { version }), key: 'example_key' };
@@ -45,9 +45,9 @@ export function exampleData(type: EventType): Readonly<Record<string, unknown>> 
       }),
     ];
     const found = candidates.map(typed).find((candidate) => candidate.type === type);
-    if (found) return found.data;
+    if (found) return found;
   }
-  return { name: 'example' };
+  return { type, data: { name: 'example' } };
 }
 
 export const EXAMPLE_TYPE: EventType = `${EVENT_NOUNS.model.alias}.created`;

@@ -31,8 +31,10 @@ export type RegistryEvent = { readonly kind: Kind; readonly name: string } & (
 
 export interface TypedEvent {
   readonly type: EventType;
-  /** Keys as MLflow writes them; what it does not have is added. */
+  /** As MLflow writes it. */
   readonly data: Readonly<Record<string, unknown>>;
+  /** What MLflow does not tell. */
+  readonly details?: Readonly<Record<string, unknown>>;
 }
 
 /** The type and the payload under which webhooks learn of an event. */
@@ -54,8 +56,8 @@ export function typed(event: RegistryEvent): TypedEvent {
           ...detailsOf(kind, event.content),
           tags: event.tags,
           description: event.description,
-          digest: event.digest,
         },
+        details: { digest: event.digest },
       };
     case 'tag set':
       return { ...tagType(event, 'set'), data: { ...tagOf(event), value: event.value } };
@@ -63,13 +65,13 @@ export function typed(event: RegistryEvent): TypedEvent {
       return { ...tagType(event, 'deleted'), data: tagOf(event) };
     case 'alias moved': {
       const data = { name, alias: event.alias };
-      const before = {
+      const details = {
         previous_version: event.previousVersion === null ? null : String(event.previousVersion),
         revision: event.revision,
       };
       return event.version === null
-        ? { type: `${nouns.alias}.deleted`, data: { ...data, ...before } }
-        : { type: `${nouns.alias}.created`, data: { ...data, version: String(event.version), ...before } };
+        ? { type: `${nouns.alias}.deleted`, data, details }
+        : { type: `${nouns.alias}.created`, data: { ...data, version: String(event.version) }, details };
     }
   }
 }

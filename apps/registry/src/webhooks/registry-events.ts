@@ -15,7 +15,8 @@ export class RegistryEvents {
    */
   async record(tx: EntityManager, caller: Pick<Caller, 'workspaceId'>, event: RegistryEvent): Promise<void> {
     const { workspaceId } = caller;
-    const { type, data } = typed(event);
+    const told = typed(event);
+    const { type } = told;
     // A webhook that is being removed is waited for: its delivery would refer to nothing.
     const wanted: { id: string; workspace: string }[] = await tx.query(
       `SELECT h.id, w.name AS workspace FROM webhook h JOIN workspace w ON w.id = h.workspace_id
@@ -28,7 +29,7 @@ export class RegistryEvents {
     const eventId = v7();
     await tx.query(
       `INSERT INTO webhook_event (id, workspace_id, type, body, at) VALUES ($1, $2, $3, $4, $5)`,
-      [eventId, workspaceId, type, eventBody(type, at, wanted[0]!.workspace, data), at],
+      [eventId, workspaceId, type, eventBody(told, at, wanted[0]!.workspace), at],
     );
     await tx.query(
       `INSERT INTO webhook_delivery

@@ -9,7 +9,7 @@ import { decodeCursor, isStringKey, pageOf, type Page, type PageQuery } from '..
 import { SETTINGS_TOKEN } from '../settings.module.js';
 import { eventBody } from './event-body.js';
 import type { EventType } from './event-types.js';
-import { exampleData } from './example-event.js';
+import { exampleEvent } from './example-event.js';
 import { reachOf, type Reach } from './private-hosts.js';
 import { secretContext } from './signature.js';
 import { checkedUrl } from './webhook-url.js';
@@ -112,7 +112,7 @@ export class WebhookService {
     const outcome = await this.sender.send({
       id: v7(),
       webhook: row,
-      body: eventBody(type, new Date(), workspaces[0]!.name, exampleData(type)),
+      body: eventBody(exampleEvent(type), new Date(), workspaces[0]!.name),
     });
     const { success, responseStatus, responseExcerpt, error, durationMs } = outcome;
     return { success, responseStatus, responseExcerpt, error, durationMs };

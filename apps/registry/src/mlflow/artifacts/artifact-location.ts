@@ -1,3 +1,4 @@
+import { DomainError } from '#libs/core/errors/catalogue.js';
 import type { OwnerReference } from '../../artifacts/artifact-owner.js';
 import { problemOfPath } from '../../artifacts/artifact-path.js';
 import { parseLoggedModelId } from '../../logged-models/logged-model-id.js';
@@ -70,6 +71,16 @@ export function relativePath(given: string | undefined): string {
   const path = (given ?? '').replace(/\/+$/, '');
   if (given?.startsWith('/') || (path !== '' && problemOfPath(path) !== undefined)) throw invalidPath();
   return path === '.' ? '' : path;
+}
+
+/**
+ * What MLflow's clients registered is whole from the start: they can add nothing to it, neither by its own path nor
+ * by an experiment whose location lies inside.
+ * @throws DomainError IMMUTABLE for files of versions.
+ */
+export function refuseVersion({ owner }: ArtifactLocation): void {
+  if (owner.kind === 'version')
+    throw new DomainError('IMMUTABLE', 'Artifacts of versions never change; register another version.');
 }
 
 /** As MLflow says it. */

@@ -4,7 +4,7 @@ import type { Caller } from '../../http/caller.js';
 import { parseLenient } from '../protocol/lenient-json.js';
 import { integer, list, message, readerOf, text, type Fields, type RequestOf } from '../protocol/fields.js';
 import type { Exchange, MlflowRoutes } from '../protocol/mlflow-routes.js';
-import { readBody } from '../protocol/request-body.js';
+import { readBody, requireJson } from '../protocol/request-body.js';
 import { answerJson } from './answer-json.js';
 import { decodePath, invalidPath, locate, type ArtifactLocation } from './artifact-location.js';
 
@@ -64,6 +64,7 @@ function add<F extends Fields>(
       method: 'POST',
       path: `/${prefix}/2.0/mlflow-artifacts/mpu/${operation}/{directory+}`,
       async handle(caller: Caller, { request, response, params }: Exchange) {
+        requireJson(request);
         const given = read(parseLenient(await readBody(request, MAX_BODY_BYTES)));
         answerJson(response, await handle(caller, decodePath(params['directory']!), given));
       },

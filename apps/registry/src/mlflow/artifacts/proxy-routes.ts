@@ -5,7 +5,7 @@ import type { Caller } from '../../http/caller.js';
 import { isRefusal } from '../protocol/mlflow-error.js';
 import type { Exchange, Method, MlflowRoutes } from '../protocol/mlflow-routes.js';
 import { answerJson } from './answer-json.js';
-import { decodePath, invalidPath, locate } from './artifact-location.js';
+import { decodePath, invalidPath, locate, refuseVersion } from './artifact-location.js';
 import { fileMessages } from './file-messages.js';
 
 /** Artifacts through this server, byte for byte in both directions: `/mlflow-artifacts/artifacts/…`. */
@@ -46,8 +46,9 @@ export class ProxyRoutes {
   }
 
   private async upload(caller: Caller, { request, response, params }: Exchange): Promise<void> {
-    const { owner, path } = fileAt(params['path']!);
-    await this.artifacts.receive(caller, owner, path, request);
+    const location = fileAt(params['path']!);
+    refuseVersion(location);
+    await this.artifacts.receive(caller, location.owner, location.path, request);
     answerJson(response, {});
   }
 

@@ -8,7 +8,7 @@ import type { Exchange, MlflowRoutes } from '../protocol/mlflow-routes.js';
 import { runArtifactUri } from '../tracking/artifact-uri.js';
 import { aboutRun, runIdOf } from '../tracking/tracking-refusals.js';
 import { answerJson } from './answer-json.js';
-import { invalidPath, locate, proxiedPath, relativePath } from './artifact-location.js';
+import { invalidPath, locate, proxiedPath, refuseVersion, relativePath } from './artifact-location.js';
 import { ArtifactReader } from './artifact-reader.js';
 import { fileMessages } from './file-messages.js';
 
@@ -76,6 +76,7 @@ export class RunArtifactRoutes {
         'The artifacts of this run are not kept by this server.',
       );
     const location = locate(`${proxied}/${path}`);
+    refuseVersion(location);
     await this.artifacts.receive(caller, location.owner, location.path, request);
     answerJson(response, {});
   }

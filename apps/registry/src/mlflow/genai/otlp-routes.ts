@@ -9,7 +9,6 @@ import type { Exchange, MlflowRoutes } from '../protocol/mlflow-routes.js';
 import { readBody } from '../protocol/request-body.js';
 import { aboutExperiment } from '../tracking/tracking-refusals.js';
 import { experimentNumber } from './genai-refusals.js';
-import { readOtlp } from './otlp-request.js';
 
 /** What OTLP calls a request that must not be sent again as it is. */
 const UNPROCESSABLE = 422;
@@ -36,6 +35,8 @@ export class OtlpRoutes {
   private async receive(caller: Caller, { request, response }: Exchange): Promise<void> {
     const encoding = encodingOf(request.headers['content-type']);
     const number = experimentNumber(headerOf(request.headers['x-mlflow-experiment-id']));
+    // Loaded by the first request: most registries are sent no OTLP, and the schema takes megabytes.
+    const { readOtlp } = await import('./otlp-request.js');
     const groups = readOtlp(await readBody(request, this.settings.CATENA_MAX_BODY_BYTES), encoding);
     try {
       const { rootedTraceIds } = await aboutExperiment(

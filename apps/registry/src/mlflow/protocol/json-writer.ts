@@ -5,6 +5,11 @@ export class Streamed {
   constructor(readonly chunks: AsyncIterable<string>) {}
 }
 
+/** An answer that is written already: the text of one JSON object. */
+export class Written {
+  constructor(readonly text: string) {}
+}
+
 /** Free-form JSON in an answer: written as it is, empty lists and all. */
 export class Verbatim {
   constructor(private readonly value: unknown) {}
@@ -64,4 +69,10 @@ const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
 /** Writes an int64 as a number, all its digits. */
 export function int64Json(value: Int64): number | bigint {
   return typeof value === 'number' ? value : BigInt(value);
+}
+
+/** A double as `writeJson` writes it. */
+export function doubleText(value: number): string {
+  if (Number.isFinite(value)) return Object.is(value, -0) ? '-0.0' : String(value);
+  return `"${value}"`;
 }

@@ -37,6 +37,11 @@ describe('a request body', () => {
     expect(() => parse(text)).toThrow(message);
   });
 
+  it('is refused at once where a long text in it is never closed', () => {
+    for (const end of [' NaN', '\\'])
+      expect(() => parse(`{"a":"${'\\"'.repeat(100_000)}${end}`)).toThrow(/not valid JSON/);
+  }, 2_000);
+
   it('is refused where it is not UTF-8', () => {
     expect(() => parseLenient(Buffer.from([0x22, 0xff, 0x22]))).toThrow(/UTF-8/);
   });
@@ -64,5 +69,12 @@ describe('a request body', () => {
         expect(readDouble(parse(writeJson({ value }))).value).toBe(value);
       }),
     );
+  });
+
+  it('is refused where it nests so deeply that keeping its integers exact would take the server down', () => {
+    const text = `{"a":${'['.repeat(200_000)}12345678901234567890${']'.repeat(200_000)}}`;
+    const began = performance.now();
+    expect(() => parseLenient(Buffer.from(text))).toThrow(/nested more than/);
+    expect(performance.now() - began).toBeLessThan(1000);
   });
 });

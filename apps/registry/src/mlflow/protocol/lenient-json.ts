@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { MAX_NESTING, nestsTooDeeply } from '#libs/core/nesting/nesting.js';
 import { MlflowError } from './mlflow-error.js';
 
 /**
@@ -23,19 +24,31 @@ export function parseLenient(body: Buffer): Record<string, unknown> {
 const MAYBE_UNSAFE = /(?<![\d.])\d{16,}(?![\d.eE])/;
 
 function parseText(text: string): unknown {
-  const revive = MAYBE_UNSAFE.test(text) ? keepExact : undefined;
   try {
-    return JSON.parse(text, revive);
+    return parseExactly(text);
   } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
     const quoted = quoteNonFinite(text);
     if (quoted !== text)
       try {
-        return JSON.parse(quoted, revive);
-      } catch {
+        return parseExactly(quoted);
+      } catch (again) {
+        if (!(again instanceof SyntaxError)) throw again;
         // The first error speaks of the text as it was sent.
       }
-    throw new MlflowError('BAD_REQUEST', `The body is not valid JSON: ${(error as Error).message}`);
+    throw new MlflowError('BAD_REQUEST', `The body is not valid JSON: ${error.message}`);
   }
+}
+
+/** Depth is looked at first: per level, reviving costs a hundred times what parsing does. */
+function parseExactly(text: string): unknown {
+  const value: unknown = JSON.parse(text);
+  if (nestsTooDeeply(value, text.length))
+    throw new MlflowError(
+      'BAD_REQUEST',
+      `The body is nested more than ${MAX_NESTING} levels deep; flatten it.`,
+    );
+  return MAYBE_UNSAFE.test(text) ? JSON.parse(text, keepExact) : value;
 }
 
 /** See https://github.com/tc39/proposal-json-parse-with-source; TypeScript's library does not know it yet. */
@@ -45,8 +58,9 @@ function keepExact(_key: string, value: unknown, context?: { source?: string }):
   return source !== undefined && /^-?\d+$/.test(source) ? BigInt(source) : value;
 }
 
+/** A text that is never closed ends with the input: looked for again from each of its quotes, it would take hours. */
 function quoteNonFinite(text: string): string {
-  return text.replace(/"[^"\\]*(?:\\.[^"\\]*)*"|-?\b(?:NaN|Infinity)\b/gs, (token) =>
+  return text.replace(/"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?$)|-?\b(?:NaN|Infinity)\b/gs, (token) =>
     token.startsWith('"') ? token : `"${token === '-NaN' ? 'NaN' : token}"`,
   );
 }

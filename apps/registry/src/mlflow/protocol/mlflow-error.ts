@@ -88,11 +88,22 @@ export function missingValue(path: string): MlflowError {
 }
 
 /** A value of the wrong type, or outside its bounds. */
+export class WrongType extends MlflowError {
+  constructor(
+    readonly path: string,
+    readonly value: unknown,
+    text: string = shown(value),
+    type: string = pythonType(value),
+  ) {
+    super(
+      'INVALID_PARAMETER_VALUE',
+      `Invalid value ${text} for parameter '${path}' supplied:  Hint: Value was of type '${type}'. ${SEE_THE_DOCS}`,
+    );
+  }
+}
+
 export function wrongType(path: string, value: unknown): MlflowError {
-  return new MlflowError(
-    'INVALID_PARAMETER_VALUE',
-    `Invalid value ${shown(value)} for parameter '${path}' supplied:  Hint: Value was of type '${pythonType(value)}'. ${SEE_THE_DOCS}`,
-  );
+  return new WrongType(path, value);
 }
 
 /** A value of the right type that is no good. */

@@ -2,13 +2,14 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Injectable, Logger } from '@nestjs/common';
 import type { NextFunction, Request, Response } from 'express';
+import { asWritten } from './as-written.js';
 import { camelCase } from './fields.js';
-import { Streamed, writeJson } from './json-writer.js';
+import { Streamed, writeJson, Written } from './json-writer.js';
 import { parseLenient } from './lenient-json.js';
 import { MlflowCallers, type MlflowCaller } from './mlflow-caller.js';
 import { MlflowError, toMlflowError } from './mlflow-error.js';
 import { MlflowRoutes, type Exchange, type Route } from './mlflow-routes.js';
-import { readBody } from './request-body.js';
+import { readBody, requireJson } from './request-body.js';
 
 /** What belongs to MLflow's protocol even where no route is. */
 const OURS = /^\/(ajax-)?api\/[23]\.0\/mlflow/;
@@ -58,17 +59,18 @@ export class MlflowProtocol {
     const called = this.callers.of(exchange.request, anyWorkspace);
     const caller: MlflowCaller = called instanceof Promise ? await called : called;
     if (route.kind === 'raw') {
+      refuseNul(exchange.query);
       await route.raw.handle(caller, exchange);
       return;
     }
     const { rpc } = route;
-    const given = await readRequest(route, exchange, rpc.maxBodyBytes ?? maxBodyBytes);
-    const answer = await rpc.handle(caller, route.read(given) as never, exchange);
+    const given = fieldsOf(route, await readRequest(route, exchange, rpc.maxBodyBytes ?? maxBodyBytes));
+    const answer = await rpc.handle(caller, given as never, exchange);
     const { response } = exchange;
     response.statusCode = rpc.status ?? 200;
     if (response.statusCode === 204) response.end();
     else if (answer instanceof Streamed) await stream(response, answer);
-    else send(response, writeJson(answer ?? {}));
+    else send(response, answer instanceof Written ? answer.text : writeJson(answer ?? {}));
   }
 
   private fail({ request, response }: Exchange, thrown: unknown): void {
@@ -84,23 +86,38 @@ export class MlflowProtocol {
   }
 }
 
+interface Sent {
+  readonly given: Record<string, unknown>;
+  readonly body: Buffer | undefined;
+}
+
+function fieldsOf(route: Extract<Route, { kind: 'rpc' }>, { given, body }: Sent): unknown {
+  try {
+    return route.read(given);
+  } catch (error) {
+    throw asWritten(error, body);
+  }
+}
+
 async function readRequest(
   route: Extract<Route, { kind: 'rpc' }>,
   { request, query, params }: Exchange,
   limit: number,
-): Promise<Record<string, unknown>> {
+): Promise<Sent> {
   let given: Record<string, unknown>;
+  let body: Buffer | undefined;
   if (query.size > 0 && (isRead(request) || (request.method === 'DELETE' && !hasBody(request))))
     given = fromQuery(query, route.repeated);
   else if (hasBody(request)) {
     requireJson(request);
-    given = parseLenient(await readBody(request, limit));
+    body = await readBody(request, limit);
+    given = parseLenient(body);
   } else given = {};
   for (const name in params) {
     delete given[camelCase(name)];
     given[name] = decoded(params[name]!);
   }
-  return given;
+  return { given, body };
 }
 
 /** Never POST: a page of another origin can send a form to any path, query and all. */
@@ -113,19 +130,14 @@ function hasBody(request: Request): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
-/**
- * As MLflow does, in its words. It also keeps pages of other origins out: a browser asks before it sends JSON to
- * another origin, and is not answered; text/plain it would just send.
- */
-function requireJson(request: Request): void {
-  const type = request.headers['content-type'];
-  if (type === undefined)
-    throw new MlflowError('INVALID_PARAMETER_VALUE', 'Bad Request. Content-Type header is missing.');
-  if (type.split(';', 1)[0]!.trim().toLowerCase() !== 'application/json')
-    throw new MlflowError(
-      'INVALID_PARAMETER_VALUE',
-      `Bad Request. Content-Type must be one of ['application/json'].`,
-    );
+/** Fields of RPCs are looked at one by one; raw routes read their queries themselves. */
+function refuseNul(query: URLSearchParams): void {
+  for (const [name, value] of query)
+    if (value.includes('\0'))
+      throw new MlflowError(
+        'INVALID_PARAMETER_VALUE',
+        `Parameter '${name.slice(0, 64)}' contains a NUL byte; remove it.`,
+      );
 }
 
 function fromQuery(query: URLSearchParams, repeated: ReadonlySet<string>): Record<string, unknown> {
@@ -181,6 +193,7 @@ async function stream(response: Response, { chunks }: Streamed): Promise<void> {
 
 function send(response: Response, body: string): void {
   response.setHeader('content-type', 'application/json');
-  response.setHeader('content-length', Buffer.byteLength(body));
-  response.end(body);
+  const bytes = Buffer.from(body);
+  response.setHeader('content-length', bytes.length);
+  response.end(bytes);
 }

@@ -60,3 +60,18 @@ function tooLarge(limit: number): MlflowError {
     413,
   );
 }
+
+/**
+ * As MLflow does, in its words. It also keeps pages of other origins out: a browser asks before it sends JSON to
+ * another origin, and is not answered; text/plain it would just send.
+ */
+export function requireJson(request: IncomingMessage): void {
+  const type = request.headers['content-type'];
+  if (type === undefined)
+    throw new MlflowError('INVALID_PARAMETER_VALUE', 'Bad Request. Content-Type header is missing.');
+  if (type.split(';', 1)[0]!.trim().toLowerCase() !== 'application/json')
+    throw new MlflowError(
+      'INVALID_PARAMETER_VALUE',
+      `Bad Request. Content-Type must be one of ['application/json'].`,
+    );
+}

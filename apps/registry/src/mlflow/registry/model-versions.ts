@@ -32,6 +32,9 @@ export interface NewModelVersion extends GivenSource {
   readonly description: string | undefined;
 }
 
+/** A copy of a copy of a copy: who goes on is not followed. */
+const MOST_COPIES = 32;
+
 /** Model versions of MLflow's protocol: versions of our models and prompts. */
 @Injectable()
 export class ModelVersions {
@@ -158,12 +161,22 @@ export class ModelVersions {
 
   /** Where the files are: in this registry, where the version has its own, else where it was registered from. */
   async getDownloadUri(caller: Caller, name: string, version: string): Promise<string> {
-    const found = await this.get(caller, name, version);
+    return this.downloadUriOf(caller, await this.get(caller, name, version), MOST_COPIES);
+  }
+
+  private async downloadUriOf(caller: Caller, found: RegisteredVersion, copies: number): Promise<string> {
     const { format, source } = JSON.parse(found.content) as { format?: string; source?: string };
     if (source === undefined) return versionArtifactUri(found.id);
     // What was registered from elsewhere stays there, whatever is added to the version.
     const isOurs = format !== 'mlflow' || /^(runs|models|mlflow-artifacts):/i.test(source);
-    return isOurs && found.hasArtifacts ? versionArtifactUri(found.id) : source;
+    if (isOurs && found.hasArtifacts) return versionArtifactUri(found.id);
+    // A copy of what is elsewhere is where its original is.
+    const [, name, version] = /^models:\/([^/]+)\/(\d+)$/.exec(source) ?? [];
+    const original =
+      name !== undefined && copies > 0
+        ? await this.reader.findVersion(caller, name, Number(version))
+        : undefined;
+    return original ? this.downloadUriOf(caller, original, copies - 1) : source;
   }
 
   async setTag(caller: Caller, name: string, version: string, tag: Pair): Promise<void> {

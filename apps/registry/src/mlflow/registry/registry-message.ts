@@ -28,7 +28,8 @@ export function versionMessage(version: RegisteredVersion): object {
     last_updated_timestamp: version.updatedMs,
     user_id: userOf(version.createdBy),
     current_stage: version.stage,
-    description: version.description ?? undefined,
+    // MLflow's server describes a model version that nobody described as "".
+    description: version.description ?? (version.kind === 'model' ? '' : undefined),
     ...(version.kind === 'prompt' ? promptFields(version) : modelFields(version)),
     status: 'READY',
     aliases: version.aliases,

@@ -11,6 +11,9 @@ export type SourceUri =
   | { readonly at: 'proxy'; readonly path: string }
   | { readonly at: 'elsewhere' };
 
+/** As the content of a model version has it; to undo the encodings of a long one takes its length squared. */
+const MAX_SOURCE = 2048;
+
 export type VersionOf =
   { readonly version: string } | { readonly alias: string } | { readonly stage: string } | 'latest';
 
@@ -20,6 +23,8 @@ export type VersionOf =
  * @throws MlflowError INVALID_PARAMETER_VALUE
  */
 export function readSource(source: string): SourceUri {
+  if (source.length > MAX_SOURCE)
+    throw badSource(`${source.slice(0, 200)}…`, `It has more than ${MAX_SOURCE} characters.`);
   const { scheme, authority, path } = split(source);
   if (scheme === '' || scheme === 'file')
     throw badSource(

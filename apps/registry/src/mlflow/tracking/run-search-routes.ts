@@ -1,9 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import { ExperimentService } from '../../experiments/experiment.service.js';
 import type { Caller } from '../../http/caller.js';
-import { RunSearch, type RunPage } from '../../search/run-search.js';
+import { RunSearch, type SerialPage } from '../../search/run-search.js';
 import { readFilter, readOrderBy } from '../../search/search-text.js';
 import { choice, integer, list, text, type RequestOf } from '../protocol/fields.js';
+import { Written } from '../protocol/json-writer.js';
 import type { MlflowRoutes } from '../protocol/mlflow-routes.js';
 import { LIFECYCLES, VIEW_TYPES } from './experiment-message.js';
 import { RunMessages } from './run-messages.js';
@@ -44,8 +45,8 @@ export class RunSearchRoutes {
     const orderBy = readOrderBy('run', request.order_by);
     const numbers = request.experiment_ids.map((id) => experimentRefOf(id).number);
     const experiments = await this.experiments.findByNumbers(caller, numbers);
-    const page: RunPage = await this.search
-      .search(caller, {
+    const page: SerialPage = await this.search
+      .serials(caller, {
         experimentSerials: experiments.map(({ serial }) => serial),
         filter,
         orderBy,
@@ -54,9 +55,9 @@ export class RunSearchRoutes {
         cursor: request.page_token || undefined,
       })
       .catch(asTokenError);
-    return {
-      runs: await this.messages.all(page.runs, experiments),
-      next_page_token: page.nextCursor,
-    };
+    const runs = await this.messages.all(page.serials, experiments);
+    if (runs.length === 0) return {};
+    const token = page.nextCursor === null ? '' : `,"next_page_token":${JSON.stringify(page.nextCursor)}`;
+    return new Written(`{"runs":[${runs.join(',')}]${token}}`);
   }
 }
