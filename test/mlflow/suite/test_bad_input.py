@@ -93,6 +93,10 @@ def test_garbage(raw_post):
     assert status == 404
 
 
+def test_null_is_a_body_without_fields(raw_post):
+    assert raw_post("/api/2.0/mlflow/runs/search", None, b"null") == raw_post("/api/2.0/mlflow/runs/search", {})
+
+
 def test_two_clients_end_one_run(run, client):
     client.set_terminated(run, "FINISHED")
     client.set_terminated(run, "FAILED")

@@ -1,5 +1,6 @@
 import type { Condition, Field, Filter, OrderTerm } from '#libs/core/search/ast.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
+import { Parameters } from '../search/parameters.js';
 import type { SharedKind } from './shared-names.js';
 
 /** The tag by which MLflow's protocol tells prompts from models: here it is the kind of the entry. */
@@ -30,16 +31,6 @@ export const VERSION_COLUMNS: Columns = {
   tags: 'n.tags',
 };
 
-/** Collects the values of a statement and hands out their placeholders. */
-export class Values {
-  constructor(readonly list: unknown[]) {}
-
-  add(value: unknown, type = 'text'): string {
-    this.list.push(value);
-    return `$${this.list.length}::${type}`;
-  }
-}
-
 /**
  * Prompts or models: what the first condition on the tag says, and models where none does. It holds for the whole
  * filter, for MLflow's clients append ` AND tag.… != 'true'` to what may be an OR without parentheses.
@@ -62,7 +53,7 @@ function firstKindCondition(filter: Filter): Condition | undefined {
 }
 
 /** The filter as a condition in SQL. */
-export function compileFilter(filter: Filter, columns: Columns, values: Values): string {
+export function compileFilter(filter: Filter, columns: Columns, values: Parameters): string {
   if (filter.kind === 'and' || filter.kind === 'or')
     return `(${filter.operands
       .map((operand) => compileFilter(operand, columns, values))
@@ -72,14 +63,14 @@ export function compileFilter(filter: Filter, columns: Columns, values: Values):
   // This way an index on the tags can answer it.
   if (scope === 'tag' && filter.kind === 'compare' && filter.operator === '=')
     return `${columns.tags} @> ${values.add(JSON.stringify({ [key]: filter.value }), 'jsonb')}`;
-  const sql = scope === 'tag' ? `(${columns.tags} ->> ${values.add(key)})` : columns.attributes[key]!;
+  const sql = scope === 'tag' ? `(${columns.tags} ->> ${values.add(key, 'text')})` : columns.attributes[key]!;
   switch (filter.kind) {
     case 'compare': {
       const type = typeof filter.value === 'number' ? 'numeric' : 'text';
       return `${sql} ${filter.operator === '!=' ? '<>' : filter.operator} ${values.add(filter.value, type)}`;
     }
     case 'match':
-      return compileMatch(sql, filter.operator, values.add(filter.pattern));
+      return compileMatch(sql, filter.operator, values.add(filter.pattern, 'text'));
     case 'in':
       return `${sql} ${filter.negated ? '<> ALL' : '= ANY'} (${values.add(filter.values, 'text[]')})`;
     case 'presence':
@@ -90,7 +81,7 @@ export function compileFilter(filter: Filter, columns: Columns, values: Values):
 const isKindTag = ({ scope, key }: Field): boolean => scope === 'tag' && key === IS_PROMPT_TAG;
 
 /** Models lack the tag, and MLflow finds them all the same where it must not be 'true'. */
-function compileKind(condition: Condition, values: Values): string {
+function compileKind(condition: Condition, values: Parameters): string {
   const isPrompt = `CASE WHEN e.kind = 'prompt' THEN 'true' ELSE 'false' END`;
   switch (condition.kind) {
     case 'compare': {
@@ -99,7 +90,7 @@ function compileKind(condition: Condition, values: Values): string {
       return (said === 'true') === (condition.operator === '=') ? `e.kind = 'prompt'` : `e.kind = 'model'`;
     }
     case 'match':
-      return compileMatch(isPrompt, condition.operator, values.add(condition.pattern));
+      return compileMatch(isPrompt, condition.operator, values.add(condition.pattern, 'text'));
     case 'in':
       return `${isPrompt} ${condition.negated ? '<> ALL' : '= ANY'} (${values.add(condition.values, 'text[]')})`;
     case 'presence':
@@ -155,7 +146,7 @@ export const byAttribute = (key: string, direction: 'asc' | 'desc'): OrderTerm =
 export function compileOrder(
   { terms }: Order,
   after: readonly string[] | undefined,
-  values: Values,
+  values: Parameters,
 ): { readonly orderBy: string; readonly position: string; readonly behind: string } {
   const orderBy = terms.map(({ sql, direction }) => `${sql} ${direction}`).join(', ');
   const position = `ARRAY[${terms.map(({ sql, type }) => asText(sql, type)).join(', ')}] AS position`;

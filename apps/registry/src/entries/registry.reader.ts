@@ -13,10 +13,10 @@ import {
   ENTRY_COLUMNS,
   kindAskedFor,
   orderOf,
-  Values,
   VERSION_COLUMNS,
   type Columns,
 } from './registry-filter.js';
+import { Parameters } from '../search/parameters.js';
 import type { SharedKind } from './shared-names.js';
 import type { Stage } from './version-note.entity.js';
 
@@ -216,14 +216,15 @@ export class RegistryReader {
     },
   ): Promise<Found<T>> {
     const order = orderOf(search.order, of.ties, of.columns);
-    const values = new Values([caller.workspaceId]);
+    const values = new Parameters();
+    const workspace = values.add(caller.workspaceId, 'uuid');
     const { orderBy, position, behind } = compileOrder(order, decodePosition(order, search.token), values);
     const filter = search.filter ? compileFilter(search.filter, of.columns, values) : 'true';
     const rows: (T & { position: string[] })[] = await this.database.query(
       `SELECT ${of.select}, ${position} FROM ${of.from}
-        WHERE e.workspace_id = $1 AND e.kind = '${kindAskedFor(search.filter)}' AND e.archived_at IS NULL AND ${filter} AND ${behind}
+        WHERE e.workspace_id = ${workspace} AND e.kind = '${kindAskedFor(search.filter)}' AND e.archived_at IS NULL AND ${filter} AND ${behind}
         ORDER BY ${orderBy} LIMIT ${search.limit + 1}`,
-      values.list,
+      values.values,
     );
     const last = rows.length > search.limit ? rows[search.limit - 1] : undefined;
     return {
