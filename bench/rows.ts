@@ -9,7 +9,7 @@ import { finished } from 'node:stream/promises';
 import { v7 } from 'uuid';
 import { DEFAULT_WORKSPACE_ID } from '#libs/platform/database/default-workspace.js';
 import { COPY_COLUMNS, COPY_HEADER, COPY_TRAILER } from '../apps/gateway/src/spool/copy-format.js';
-import { closingMeta, openingColumns } from '../apps/gateway/src/spool/columns.js';
+import { closingMeta, openingColumns, servedColumns } from '../apps/gateway/src/spool/columns.js';
 import { InferenceSink } from '../apps/gateway/src/spool/inference-sink.js';
 import type { ClosingMeta, OpeningMeta } from '../apps/gateway/src/spool/record.js';
 import { RowSlabs } from '../apps/gateway/src/spool/row-slabs.js';
@@ -121,17 +121,21 @@ async function count(client: Client): Promise<number> {
   return counted[0]!.n;
 }
 
+const SERVED = servedColumns({
+  workspaceId: DEFAULT_WORKSPACE_ID,
+  endpoint: ENDPOINT,
+  splitRevision: 1,
+  arm: 'control',
+  chain: 'bench',
+  chainVersion: 1,
+  chainDigest: `sha256:${'0'.repeat(64)}`,
+});
+
 function opening(): OpeningMeta {
   return {
     id: v7(),
     startedAtMs: Date.now(),
-    workspaceId: DEFAULT_WORKSPACE_ID,
-    endpoint: ENDPOINT,
-    splitRevision: 1,
-    arm: 'control',
-    chain: 'bench',
-    chainVersion: 1,
-    chainDigest: `sha256:${'0'.repeat(64)}`,
+    served: SERVED,
     unit: 'customer-4711',
     bucket: 4711,
     sticky: true,

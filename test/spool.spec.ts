@@ -28,6 +28,7 @@ import {
   type SpoolOptions,
 } from '../apps/gateway/src/spool/spool.js';
 import { SpoolMetrics } from '../apps/gateway/src/spool/spool.metrics.js';
+import { servedColumns } from '../apps/gateway/src/spool/columns.js';
 import type { ClosingMeta, OpeningMeta } from '../apps/gateway/src/spool/record.js';
 import { DEFAULT_WORKSPACE_ID } from '../libs/platform/database/default-workspace.js';
 import { createTestDatabase, type TestDatabase } from './support/database.js';
@@ -37,19 +38,22 @@ import { TcpProxy } from './support/tcp-proxy.js';
 /** Lines that the spools of the running test have logged. */
 const logged: { level: number; msg: string }[] = [];
 const logger = pino({ level: 'warn' }, { write: (line) => void logged.push(JSON.parse(line)) });
+const DIGEST = `sha256:${'0'.repeat(64)}`;
 const REQUEST = Buffer.from('{"model":"m"}');
 
 function opening(fields: Partial<OpeningMeta> = {}): OpeningMeta {
   return {
     id: v7(),
     startedAtMs: Date.now(),
-    workspaceId: DEFAULT_WORKSPACE_ID,
-    endpoint: 'e',
-    splitRevision: 1,
-    arm: 'a',
-    chain: 'c',
-    chainVersion: 1,
-    chainDigest: `sha256:${'0'.repeat(64)}`,
+    served: servedColumns({
+      workspaceId: DEFAULT_WORKSPACE_ID,
+      endpoint: 'e',
+      splitRevision: 1,
+      arm: 'a',
+      chain: 'c',
+      chainVersion: 1,
+      chainDigest: DIGEST,
+    }),
     unit: 'zürich 🚀',
     bucket: 9999,
     sticky: true,
@@ -178,7 +182,7 @@ describe('the spool', () => {
       arm: 'a',
       chain: 'c',
       chain_version: 1,
-      chain_digest: open.chainDigest,
+      chain_digest: DIGEST,
       unit: 'zürich 🚀',
       bucket: 9999,
       sticky: true,

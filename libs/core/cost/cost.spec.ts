@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { costMicroUsd } from './cost.js';
 
@@ -16,6 +17,17 @@ describe('the cost of a model call', () => {
     expect(
       costMicroUsd({ inputMicroUsdPerMillionTokens: 499_999, outputMicroUsdPerMillionTokens: 0 }, 1, 0),
     ).toBe(0);
+  });
+
+  it('is what exact arithmetic gives, for any prices and tokens', () => {
+    const whole = fc.nat(2_000_000_000);
+    fc.assert(
+      fc.property(whole, whole, whole, whole, (input, output, inPrice, outPrice) => {
+        const scaled = BigInt(input) * BigInt(inPrice) + BigInt(output) * BigInt(outPrice);
+        const each = { inputMicroUsdPerMillionTokens: inPrice, outputMicroUsdPerMillionTokens: outPrice };
+        expect(costMicroUsd(each, input, output)).toBe(Number((scaled + 500_000n) / 1_000_000n));
+      }),
+    );
   });
 
   it('is exact where a double would not be', () => {

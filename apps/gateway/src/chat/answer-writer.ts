@@ -1,7 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { errorBody, type GatewayError } from '../http/gateway-error.js';
 import { sendError } from '../http/respond.js';
-import type { OpeningMeta } from '../spool/record.js';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
@@ -9,8 +8,10 @@ const JSON_TYPE = 'application/json; charset=utf-8';
 export class AnswerWriter {
   constructor(
     private readonly response: ServerResponse,
-    private readonly opening: OpeningMeta,
+    private readonly inferenceId: string,
     private readonly requestId: string,
+    /** Names and values of the headers that tell what answers. */
+    private readonly servedHeaders: readonly string[],
   ) {}
 
   /** An answer in one piece, as the bytes received. */
@@ -57,19 +58,8 @@ export class AnswerWriter {
   }
 
   private headers(...own: string[]): string[] {
-    const { opening } = this;
-    own.push(
-      'x-catena-inference-id',
-      opening.id,
-      'x-catena-chain-version',
-      `${opening.chain}@${opening.chainVersion}`,
-      'x-catena-arm',
-      opening.arm,
-      'x-catena-split-revision',
-      String(opening.splitRevision),
-      'x-request-id',
-      this.requestId,
-    );
+    own.push('x-catena-inference-id', this.inferenceId, 'x-request-id', this.requestId);
+    for (const text of this.servedHeaders) own.push(text);
     return own;
   }
 }

@@ -68,7 +68,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     /** `performance.now()` at the arrival of the request. */
     private readonly startedMs: number,
   ) {
-    this.answerer = new AnswerWriter(response, inference.opening, requestId);
+    this.answerer = new AnswerWriter(response, inference.id, requestId, inference.identity.headers);
     const { retry } = inference.assigned.arm.chain.content;
     this.planner = new AttemptPlanner(inference.generations, retry, Math.random);
   }

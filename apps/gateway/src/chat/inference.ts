@@ -10,6 +10,7 @@ import type { ServedEndpoint } from '../snapshot/snapshot.js';
 import type { ClosingMeta, OpeningMeta } from '../spool/record.js';
 import type { ChatRequest } from './chat-request.js';
 import { newInferenceId } from './inference-id.js';
+import { identityOf, type ArmIdentity } from './served-arm.js';
 
 /** How an inference ended. */
 export interface Ending {
@@ -26,6 +27,7 @@ export interface Ending {
  */
 export class Inference {
   readonly opening: OpeningMeta;
+  readonly identity: ArmIdentity;
   /** Body of the attempt that runs, or ran last. */
   body: Buffer;
   private readonly messages: readonly ChatMessage[];
@@ -44,19 +46,13 @@ export class Inference {
     readonly assigned: Assigned,
     nowMs: number,
   ) {
-    const { chain, name: arm } = assigned.arm;
+    this.identity = identityOf(endpoint, assigned.arm);
     this.messages = this.render();
     this.body = this.build();
     this.opening = {
       id: newInferenceId(nowMs),
       startedAtMs: nowMs,
-      workspaceId: endpoint.workspaceId,
-      endpoint: endpoint.name,
-      splitRevision: endpoint.splitRevision,
-      arm,
-      chain: chain.name,
-      chainVersion: chain.version,
-      chainDigest: chain.digest,
+      served: this.identity.columns,
       unit: request.unit ?? null,
       bucket: assigned.bucket,
       sticky: assigned.sticky,

@@ -44,6 +44,11 @@ export class Routes {
    * @throws GatewayError 400 for a target that is not percent-encoded, 404, 405; and whatever the route throws.
    */
   dispatch(request: IncomingMessage, response: ServerResponse): void | Promise<void> {
+    // The usual request names a route and nothing else; what is a key of the map is a proper target.
+    const usual = this.exact.get(request.url!);
+    if (usual)
+      for (const route of usual)
+        if (route.method === request.method) return route.handle(request, response, '', '');
     const target = originForm(request.url ?? '/');
     if (NOT_VISIBLE_ASCII.test(target))
       throw badRequest(

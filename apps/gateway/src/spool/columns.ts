@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { ColumnWriter } from './column-writer.js';
 import { EPOCH_US } from './copy-format.js';
-import { ID_COLUMN_BYTES, type ClosingMeta, type OpeningMeta, type Position } from './record.js';
+import { ID_COLUMN_BYTES, type ClosingMeta, type OpeningMeta, type Position, type Served } from './record.js';
 
 /*
  * The columns of a row, encoded once: the same bytes go into the spool and into COPY. COPY_COLUMNS gives the order:
@@ -16,6 +16,22 @@ const STARTED_AT = ID_COLUMN_BYTES + 4;
 const writer = new ColumnWriter();
 
 /**
+ * The columns that all openings of an arm share.
+ * @throws RangeError for an id that is none.
+ */
+export function servedColumns(served: Served): Buffer {
+  writer.begin();
+  writer.uuid(served.workspaceId);
+  writer.text(served.endpoint);
+  writer.int4(served.splitRevision);
+  writer.text(served.arm);
+  writer.text(served.chain);
+  writer.int4(served.chainVersion);
+  writer.text(served.chainDigest);
+  return Buffer.from(writer.written());
+}
+
+/**
  * The columns of an opening.
  * @throws RangeError for an id or a time that is none.
  */
@@ -23,13 +39,7 @@ export function openingColumns(opening: OpeningMeta): Buffer {
   writer.begin();
   writer.uuid(opening.id);
   writer.time(opening.startedAtMs);
-  writer.uuid(opening.workspaceId);
-  writer.text(opening.endpoint);
-  writer.int4(opening.splitRevision);
-  writer.text(opening.arm);
-  writer.text(opening.chain);
-  writer.int4(opening.chainVersion);
-  writer.text(opening.chainDigest);
+  writer.raw(opening.served, opening.served.length);
   writer.text(opening.unit);
   writer.int2(opening.bucket);
   writer.bool(opening.sticky);

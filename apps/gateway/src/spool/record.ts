@@ -1,10 +1,17 @@
 import { crc32 } from 'node:zlib';
 import type { InferenceClosing, InferenceOpening } from '#libs/core/inference/inference-row.js';
 
+/** What answers a request: the same for all requests of an arm. */
+export type Served = Pick<
+  InferenceOpening,
+  'workspaceId' | 'endpoint' | 'splitRevision' | 'arm' | 'chain' | 'chainVersion' | 'chainDigest'
+>;
 /** An opening without its request body, which is kept as bytes. */
-export interface OpeningMeta extends Omit<InferenceOpening, 'request' | 'startedAt'> {
+export interface OpeningMeta extends Omit<InferenceOpening, 'request' | 'startedAt' | keyof Served> {
   /** Since the Unix epoch. */
   readonly startedAtMs: number;
+  /** Columns of what answers it, see `servedColumns`. */
+  readonly served: Buffer;
 }
 /** A closing without its response body, which is kept as bytes. */
 export type ClosingMeta = Omit<InferenceClosing, 'response'>;

@@ -1,14 +1,12 @@
 import fc from 'fast-check';
 import { v7 } from 'uuid';
 import { describe, expect, it } from 'vitest';
-import { closingMeta, openingColumns, storableBody } from './columns.js';
+import { closingMeta, openingColumns, servedColumns, storableBody } from './columns.js';
 import type { ClosingMeta, OpeningMeta } from './record.js';
 import { decodeRow } from './row-decoder.js';
 import { RowSlabs, type EncodedRow } from './row-slabs.js';
 
-const opening = (unit: string | null): OpeningMeta => ({
-  id: v7(),
-  startedAtMs: Date.UTC(2026, 10, 22, 16, 45, 41, 123),
+const SERVED = {
   workspaceId: v7(),
   endpoint: 'e',
   splitRevision: 1,
@@ -16,6 +14,12 @@ const opening = (unit: string | null): OpeningMeta => ({
   chain: 'c',
   chainVersion: 7,
   chainDigest: `sha256:${'0'.repeat(64)}`,
+};
+
+const opening = (unit: string | null): OpeningMeta => ({
+  id: v7(),
+  startedAtMs: Date.UTC(2026, 10, 22, 16, 45, 41, 123),
+  served: servedColumns(SERVED),
   unit,
   bucket: 9999,
   sticky: true,
@@ -71,10 +75,11 @@ describe('a row for COPY', () => {
         for (const { unit, bytes, released } of rows) {
           const request = 'r'.repeat(bytes);
           const begun = opening(unit);
-          const { startedAtMs, ...others } = begun;
+          const { startedAtMs, served: _, ...others } = begun;
           waiting.push({
             encoded: add(slabs, begun, closing(), request),
             expected: {
+              ...SERVED,
               ...others,
               startedAt: new Date(startedAtMs).toISOString(),
               ...closing(),

@@ -49,7 +49,7 @@ export class SpooledInference implements PendingRecord {
     private readonly spool: Spool,
     /** As `openingColumns` makes them. */
     readonly columns: Buffer,
-    /** As `storableBody` makes it. */
+    /** See `Spool.open`. */
     readonly request: Buffer,
     readonly listener: SpoolListener,
   ) {}
@@ -128,10 +128,11 @@ export class Spool {
 
   /**
    * Appends an opening; the listener hears when it is written.
+   * @param request as PostgreSQL can store it: UTF-8 without NUL, as everything is that `JSON.stringify` writes.
    * @throws SpoolFullError when full and the policy is `refuse`.
    */
   open(meta: OpeningMeta, request: Buffer, listener: SpoolListener): SpooledInference {
-    const inference = new SpooledInference(this, openingColumns(meta), storableBody(request), listener);
+    const inference = new SpooledInference(this, openingColumns(meta), request, listener);
     if (this.catalog.heldBytes >= this.options.maxBytes) {
       const full = new SpoolFullError('The spool has reached CATENA_SPOOL_MAX_BYTES.');
       if (this.options.whenFull === 'refuse') throw full;
@@ -148,7 +149,8 @@ export class Spool {
   /**
    * Appends a closing; the listener hears when it is written. Takes closings beyond the limit too: what was
    * admitted gets its row.
-   * @param request body of the last attempt where it is not the opening's.
+   * @param request body of the last attempt where it is not the opening's, like that one.
+   * @param response any bytes.
    */
   close(
     inference: SpooledInference,
@@ -162,11 +164,16 @@ export class Spool {
       this.tellLater(() => inference.listener.onClosed(undefined));
       return;
     }
-    const ran = request && storableBody(request);
     const answer = response && storableBody(response);
     const meta = closingMeta(inference.columns, inference.position!, closing);
-    const row = shippableRow(inference.columns, meta, ran ?? inference.request, answer, inference.segment);
-    this.writer.append('closing', meta, ran, answer, new PendingClosing(this, row, inference.listener));
+    const row = shippableRow(
+      inference.columns,
+      meta,
+      request ?? inference.request,
+      answer,
+      inference.segment,
+    );
+    this.writer.append('closing', meta, request, answer, new PendingClosing(this, row, inference.listener));
   }
 
   /** Rows are in PostgreSQL, or in quarantine. */
