@@ -5,7 +5,8 @@
  */
 import { parseArgs } from 'node:util';
 import { keepTable, markdownTable, type Row } from '../support/report.js';
-import { idleMemory, largeArtifact, versionByAlias } from './registry.js';
+import { largeArtifact } from './artifacts.js';
+import { idleMemory, versionByAlias } from './registry.js';
 import { startServers } from './servers.js';
 import { logBatch, logMetric, metricHistory, searchRuns } from './tracking.js';
 
@@ -30,8 +31,7 @@ try {
   keep(await versionByAlias(servers, rounds));
   keep(await metricHistory(servers, rounds));
   keep(await searchRuns(servers, rounds, !options.quick));
-  // One round: MLflow takes minutes for it.
-  keep(await largeArtifact(servers, 1));
+  keep(await largeArtifact(servers, rounds));
 } finally {
   await servers.stop();
 }

@@ -1,3 +1,4 @@
+import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
@@ -23,10 +24,16 @@ export interface Subject {
 export interface Servers {
   readonly catena: Subject;
   readonly mlflow: Subject;
+  /** Object store of both. */
+  readonly s3: { readonly config: S3ClientConfig; readonly bucket: string };
   stop(): Promise<void>;
 }
 
-/** Both servers on one PostgreSQL, each in a database of its own. MLflow runs as shipped (4 workers), with uvloop. */
+const BUCKET = 'catena';
+/** Where MLflow keeps its artifacts in it. */
+export const MLFLOW_PREFIX = 'mlflow';
+
+/** Both servers on one PostgreSQL and one object store, each in a database of its own. MLflow runs as shipped (4 workers), with uvloop. */
 export async function startServers(version: string): Promise<Servers> {
   const python = mlflowPython(version);
   await using started = new AsyncDisposableStack();
@@ -38,13 +45,20 @@ export async function startServers(version: string): Promise<Servers> {
   const admin = await connect(postgres.url());
   await admin.query('CREATE DATABASE mlflow');
   started.defer(() => admin.end());
-  const s3 = await startEmbeddedS3(join(directory, 's3'), 0, 'catena');
+  const s3 = await startEmbeddedS3(join(directory, 's3'), 0, BUCKET);
   started.defer(() => new Promise<void>((resolve) => s3.server.close(() => resolve())));
+
+  const s3Config = {
+    endpoint: `http://127.0.0.1:${s3.port}`,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    credentials: EMBEDDED_S3_CREDENTIALS,
+  };
 
   const registry = await startServer('apps/registry/src/main.js', {
     DATABASE_URL: postgres.url(),
-    S3_ENDPOINT: `http://127.0.0.1:${s3.port}`,
-    S3_BUCKET: 'catena',
+    S3_ENDPOINT: s3Config.endpoint,
+    S3_BUCKET: BUCKET,
     AWS_ACCESS_KEY_ID: EMBEDDED_S3_CREDENTIALS.accessKeyId,
     AWS_SECRET_ACCESS_KEY: EMBEDDED_S3_CREDENTIALS.secretAccessKey,
     CATENA_ENCRYPTION_KEYS: `bench:${randomBytes(32).toString('base64')}`,
@@ -61,12 +75,19 @@ export async function startServers(version: string): Promise<Servers> {
     [
       '-m', 'mlflow', 'server', '--host', '127.0.0.1', '--port', String(port),
       '--backend-store-uri', mlflowUrl.replace(/^postgres(ql)?:/, 'postgresql+psycopg2:'),
-      '--artifacts-destination', join(directory, 'artifacts'), '--uvicorn-opts', '--loop uvloop',
+      '--artifacts-destination', `s3://${BUCKET}/${MLFLOW_PREFIX}`, '--uvicorn-opts', '--loop uvloop',
     ],
     {
       cwd: directory,
       stdio: ['ignore', 'ignore', 'pipe'],
-      env: { ...process.env, MLFLOW_DISABLE_TELEMETRY: 'true' },
+      env: {
+        ...process.env,
+        MLFLOW_DISABLE_TELEMETRY: 'true',
+        MLFLOW_S3_ENDPOINT_URL: s3Config.endpoint,
+        AWS_ACCESS_KEY_ID: EMBEDDED_S3_CREDENTIALS.accessKeyId,
+        AWS_SECRET_ACCESS_KEY: EMBEDDED_S3_CREDENTIALS.secretAccessKey,
+        AWS_DEFAULT_REGION: 'us-east-1',
+      },
       detached: true,
     },
   );
@@ -95,6 +116,7 @@ export async function startServers(version: string): Promise<Servers> {
       pool: pools[1]!,
       database: databases[1],
     },
+    s3: { config: s3Config, bucket: BUCKET },
     stop: () => running.disposeAsync(),
   };
 }

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '../../..');
@@ -19,7 +19,9 @@ export function mlflowPython(version: string): string {
   const directory = join(ROOT, '.venv', `mlflow-${version}`);
   const python = join(directory, 'bin/python');
   const stamp = join(directory, 'complete');
-  if (existsSync(stamp) && version !== 'latest') return python;
+  const wanted = readFileSync(REQUIREMENTS, 'utf8');
+  const isComplete = existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted;
+  if (isComplete && version !== 'latest') return python;
   if (!existsSync(python)) execFileSync(findPython(), ['-m', 'venv', directory], { stdio: 'inherit' });
   const mlflow = version === 'latest' ? ['--upgrade', 'mlflow'] : [`mlflow==${version}`];
   execFileSync(
@@ -29,6 +31,6 @@ export function mlflowPython(version: string): string {
       stdio: 'inherit',
     },
   );
-  writeFileSync(stamp, '');
+  writeFileSync(stamp, wanted);
   return python;
 }
