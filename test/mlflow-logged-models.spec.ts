@@ -130,14 +130,37 @@ describe('a logged model', () => {
     expect((await search({ filter: `name = 'gone'` })).names).toEqual(['gone']);
   });
 
+  it.each(['123', '0'.repeat(32)])(
+    'keeps the source run %s, which is none of here',
+    async (source_run_id) => {
+      const made = await rpc('POST', 'logged-models', {
+        experiment_id: experiment,
+        name: `of ${source_run_id}`,
+        source_run_id,
+      });
+      const { info } = made.body.model;
+      expect(info.source_run_id).toBe(source_run_id);
+      expect((await search({ filter: `source_run_id = '${source_run_id}'` })).names).toEqual([info.name]);
+      expect((await search({ filter: `source_run_id IN ('${source_run_id}', 'x')` })).names).toEqual([
+        info.name,
+      ]);
+      expect((await search({ filter: `source_run_id != '${source_run_id}'` })).names).not.toContain(
+        info.name,
+      );
+      expect((await registry.call('GET', `/logged-models/${native(info.model_id)}`)).body).toMatchObject({
+        sourceRunId: null,
+        foreignRun: source_run_id,
+      });
+    },
+  );
+
   it.each([
     ['a name with a slash', { name: 'a/b' }, 400],
     ['a name with a colon', { name: 'a:b' }, 400],
     ['a name that is too long', { name: 'a'.repeat(501) }, 400],
     ['no such experiment', { experiment_id: '4711' }, 404],
     ['an experiment that is no number', { experiment_id: 'abc' }, 400],
-    ['no such run', { source_run_id: '0'.repeat(32) }, 404],
-    ['a run id that is none', { source_run_id: 'abc' }, 404],
+    ['a source run of 251 characters', { source_run_id: 'r'.repeat(251) }, 400],
     ['NUL in a tag', { tags: [{ key: 'a', value: 'a\0' }] }, 400],
     ['a param key of 1 000 characters', { params: [{ key: 'k'.repeat(1_000), value: '' }] }, 400],
     ['params that are no list', { params: { a: 1 } }, 400],

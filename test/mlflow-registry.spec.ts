@@ -35,6 +35,15 @@ const getVersion = async (name: string, version: string): Promise<any> =>
   (await mlflow.get('/model-versions/get', { name, version })).body.model_version;
 
 describe("registered models through MLflow's protocol", () => {
+  it('have at most 1 000 tags', async () => {
+    const tags = Array.from({ length: 1_001 }, (_, at) => ({ key: `k${at}`, value: '' }));
+    const { status, body } = await mlflow.post('/registered-models/create', { name: 'tagged', tags });
+    expect([status, body.error_code]).toEqual([400, 'INVALID_PARAMETER_VALUE']);
+    expect(
+      (await mlflow.post('/registered-models/create', { name: 'tagged', tags: tags.slice(1) })).status,
+    ).toBe(200);
+  });
+
   it('are created, read, described, tagged, renamed and deleted', async () => {
     const { body } = await mlflow.post('/registered-models/create', {
       name: 'My Model 1',

@@ -96,6 +96,7 @@ describe('a trace that its client reports', () => {
     ['a NUL in a tag', { tags: { a: 'x\0' } }],
     ['an unknown state', { state: 'FINE' }],
     ['an assessment of nothing', { assessments: [{ assessment_name: 'x' }] }],
+    ['1 001 tags', { tags: Object.fromEntries(Array.from({ length: 1_001 }, (_, at) => [`k${at}`, ''])) }],
     ['a long tag key', { tags: { ['k'.repeat(251)]: 'x' } }],
   ])('is refused with %s, and nothing is stored', async (_, fields) => {
     const id = `tr-${newTraceId()}`;
@@ -115,6 +116,19 @@ describe('a trace that its client reports', () => {
 });
 
 describe('what is done to traces later', () => {
+  it('never gives them more than 1 000 tags', async () => {
+    const id = `tr-${newTraceId()}`;
+    const tags = Object.fromEntries(Array.from({ length: 1_000 }, (_, at) => [`k${at}`, '']));
+    expect((await v3('POST', '/traces', info(id, { tags }))).status).toBe(200);
+    const set = (key: string): Promise<MlflowAnswer> =>
+      calls.raw('PATCH', `${V3}/traces/${id}/tags`, JSON.stringify({ key, value: 'x' }), JSON_TYPE);
+    expect(await set('one too many')).toMatchObject({
+      status: 400,
+      body: { error_code: 'INVALID_PARAMETER_VALUE' },
+    });
+    expect((await set('k7')).status).toBe(200);
+  });
+
   it('tags are set and removed, by either version of the call', async () => {
     const traceId = newTraceId();
     await send(otlpJson([{ traceId }]));
@@ -287,6 +301,6 @@ it('one id in two workspaces names two traces, and neither is seen from the othe
 });
 
 it('what is not implemented says so', async () => {
-  const { status, body } = await v3('POST', '/issues', { experiment_id: experiment });
+  const { status, body } = await v3('POST', '/prompt-optimization/jobs', {});
   expect([status, body.error_code]).toEqual([501, 'NOT_IMPLEMENTED']);
 });

@@ -25,6 +25,9 @@ const STORY = [
   'LoggedModel_search',
   'EvaluationDataset_create',
   'Scorer_register',
+  'Issue_create',
+  'LabelSchema_create',
+  'ReviewQueue_create',
   'Webhook_create',
 ];
 /** Their bodies name bytes that nobody has uploaded. */

@@ -12,12 +12,12 @@ const PARTS: Readonly<Record<string, string>> = {
   latest_metric: 'run',
   param: 'run',
   run_tag: 'run',
+  run_change: 'run',
   run_dataset: 'run',
   run_model: 'run',
   run_version: 'run',
   dataset: 'experiment',
   logged_model_metric: 'logged_model_id',
-  version_note: 'version_id',
   version_source: 'version_id',
   span: 'trace',
   assessment: 'trace',
@@ -26,6 +26,7 @@ const PARTS: Readonly<Record<string, string>> = {
   evaluation_dataset_experiment: 'dataset_id',
   evaluation_dataset_record: 'dataset_id',
   scorer_version: 'scorer_id',
+  review_queue_item: 'queue_id',
 };
 
 describe('the schema', () => {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DataSource, type Logger } from 'typeorm';
 import { ExperimentSearch } from '../apps/registry/src/search/experiment-search.js';
+import { RunMatches } from '../apps/registry/src/search/run-matches.js';
 import { RunReader } from '../apps/registry/src/search/run-reader.js';
 import { RunSearch } from '../apps/registry/src/search/run-search.js';
 import { readFilter, readOrderBy } from '../apps/registry/src/search/search-text.js';
@@ -13,7 +14,20 @@ import { TrackingRows, type ExperimentRow } from './support/tracking-rows.js';
 const RUNS = Number(process.env.CATENA_TEST_RUNS ?? 40_000);
 
 const caller = { workspaceId: DEFAULT_WORKSPACE_ID, actor: 'test' };
-const VOLUME = ['run', 'latest_metric', 'param', 'run_tag', 'metric', 'run_dataset', 'experiment'];
+const VOLUME = [
+  'run',
+  'run_change',
+  'latest_metric',
+  'param',
+  'run_tag',
+  'metric',
+  'run_dataset',
+  'experiment',
+];
+
+/** Statements that are planned once, without values: `runPrepared`. */
+const PREPARED =
+  /unnest\(\$\d+::int\[\]\) m \(run\)\s+JOIN LATERAL \(SELECT \* FROM (?!run )|labelled >=|= ANY \(\$1::int\[\]\)/;
 
 interface Statement {
   readonly text: string;
@@ -54,7 +68,7 @@ beforeAll(async () => {
     logger,
   }).initialize();
   reader = new RunReader(source);
-  runs = new RunSearch(source, reader);
+  runs = new RunSearch(source, reader, new RunMatches(source));
   const rows = new TrackingRows(database.client);
   await rows.addManyRuns(await rows.addExperiment('small'), Math.ceil(RUNS / 20), 2);
   large = await rows.addExperiment('large');
@@ -99,6 +113,9 @@ async function scanned(wholeIndexes = true): Promise<string[]> {
     else {
       const { rows } = await database.client.query(`EXPLAIN (FORMAT JSON) ${text}`, values);
       visit(rows[0]['QUERY PLAN'][0].Plan);
+      if (!PREPARED.test(text)) continue;
+      const generic = await database.client.query(`EXPLAIN (GENERIC_PLAN, FORMAT JSON) ${text}`);
+      visit(generic.rows[0]['QUERY PLAN'][0].Plan);
     }
   }
   return tables.filter((table) => VOLUME.includes(table));

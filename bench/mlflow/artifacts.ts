@@ -16,7 +16,7 @@ const API = '/api/2.0/mlflow';
 const MIB = 1024 * 1024;
 const SIZE = 500 * MIB;
 /** MLflow's server takes time that grows with the square of an upload's size; nobody waits for the end of it. */
-const PATIENCE_MS = 180_000;
+const PATIENCE_MS = 60_000;
 
 /** 500 MiB up and down through the server, both with the same object store behind them; memory on the way. */
 export async function largeArtifact(servers: Servers, rounds: number): Promise<Row[]> {

@@ -34,6 +34,7 @@ export class AppModule {
             url: settings.DATABASE_URL!,
             poolSize: settings.CATENA_DATABASE_POOL,
             applicationName: 'catena-registry',
+            statementTimeoutMs: settings.CATENA_STATEMENT_TIMEOUT_MS,
           }),
           autoLoadEntities: true,
           retryAttempts: 1,

@@ -48,6 +48,13 @@ export const SETTINGS = {
     default: 16,
     description: 'Most connections the registry holds to PostgreSQL.',
   },
+  CATENA_STATEMENT_TIMEOUT_MS: {
+    ...timeout,
+    minimum: 0,
+    default: 60_000,
+    description:
+      'Longest time PostgreSQL works on one statement of the registry, in milliseconds: slower searches are refused. 0: any.',
+  },
   S3_ENDPOINT: {
     type: 'string',
     format: 'uri',

@@ -10,6 +10,8 @@ import { VersionNotes1795305600007 } from '../../../migrations/1795305600007-ver
 import { RunArtifacts1795305600008 } from '../../../migrations/1795305600008-run-artifacts.js';
 import { Traces1795305600010 } from '../../../migrations/1795305600010-traces.js';
 import { Webhooks1795305600009 } from '../../../migrations/1795305600009-webhooks.js';
+import { RunChange1795305600011 } from '../../../migrations/1795305600011-run-change.js';
+import { Review1795305600012 } from '../../../migrations/1795305600012-review.js';
 import { readInt8AsNumber } from './int8.js';
 
 readInt8AsNumber();
@@ -25,6 +27,8 @@ const migrations = [
   RunArtifacts1795305600008,
   Webhooks1795305600009,
   Traces1795305600010,
+  RunChange1795305600011,
+  Review1795305600012,
 ];
 
 export interface DatabaseOptions {
@@ -33,6 +37,8 @@ export interface DatabaseOptions {
   readonly poolSize: number;
   /** Shown in pg_stat_activity. */
   readonly applicationName: string;
+  /** Longest time for one statement; absent or 0: any. */
+  readonly statementTimeoutMs?: number;
   readonly entities?: readonly EntityTarget<ObjectLiteral>[];
 }
 
@@ -49,6 +55,7 @@ export function dataSourceOptions(options: DatabaseOptions): DataSourceOptions {
     migrationsTransactionMode: 'each',
     synchronize: false,
     logging: ['warn'],
+    ...(options.statementTimeoutMs && { extra: { statement_timeout: options.statementTimeoutMs } }),
   };
 }
 

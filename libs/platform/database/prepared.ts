@@ -19,6 +19,7 @@ export async function runPrepared<Row>(
   statement: Statement,
   values: readonly unknown[],
 ): Promise<Row[]> {
+  (on instanceof DataSource ? on : on.connection).logger.logQuery(statement.text, [...values]);
   const config = { name: statement.name, text: statement.text, values: [...values] };
   try {
     if (on instanceof DataSource) return (await poolOf(on).query(config)).rows as Row[];

@@ -236,3 +236,12 @@ def test_logged_models(experiment, client):
         assert search("status = 'READY'") == ["adapter", "other"]
     client.delete_logged_model(second.model_id)
     assert search() == ["adapter"]
+
+
+def test_a_logged_model_keeps_the_name_of_a_run_that_is_nowhere(client, experiment):
+    number = experiment.experiment_id
+    made = client.create_logged_model(experiment_id=number, name="adopted", source_run_id="123")
+    assert client.get_logged_model(made.model_id).source_run_id == "123"
+    client.create_logged_model(experiment_id=number, name="orphan")
+    found = client.search_logged_models(experiment_ids=[number], filter_string="source_run_id = '123'")
+    assert [model.name for model in found] == ["adopted"]

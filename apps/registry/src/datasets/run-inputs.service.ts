@@ -1,11 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
-import { v7 } from 'uuid';
+import { v7, validate } from 'uuid';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import type { Caller } from '../http/caller.js';
 import type { Int64 } from '../metrics/int64.js';
 import { assertLoggedModels } from '../runs/model-metrics.js';
-import { assertActive, type RunRecord } from '../runs/run-record.js';
+import { lockActiveRun, noSuchRun, type RunRecord } from '../runs/run-record.js';
 import { RunService } from '../runs/run.service.js';
 import { RunReader, type RunData } from '../search/run-reader.js';
 import { assertDatasetInputs, type DatasetInput } from './dataset.rules.js';
@@ -54,9 +54,9 @@ export class RunInputs {
    */
   async log(caller: Caller, runId: string, given: RunInputsGiven): Promise<void> {
     assertDatasetInputs(given.datasets ?? []);
-    const run = await this.runs.get(caller, runId);
-    assertActive(run);
+    if (!validate(runId)) throw noSuchRun(runId);
     await this.database.transaction(async (tx) => {
+      const run = await lockActiveRun(caller, runId, tx);
       await writeDatasets(run, given.datasets ?? [], tx);
       await this.writeModels(caller, run, 'input', given.modelInputs ?? [], tx);
       await this.writeModels(caller, run, 'output', given.modelOutputs ?? [], tx);

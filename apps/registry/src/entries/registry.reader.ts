@@ -187,7 +187,8 @@ export class RegistryReader {
         ties: [byAttribute('name', 'asc'), byAttribute('version_number', 'desc')],
         select: VERSION,
         from: `entry e JOIN version v ON v.entry_id = e.id AND v.archived_at IS NULL
-               LEFT JOIN version_note n ON n.version_id = v.id LEFT JOIN version_source s ON s.version_id = v.id`,
+               JOIN version_note n ON n.version_id = v.id AND n.workspace_id = e.workspace_id AND n.kind = e.kind
+               LEFT JOIN version_source s ON s.version_id = v.id`,
       },
     );
   }

@@ -38,7 +38,7 @@ export class VersionNoteService {
   ): Promise<VersionDto> {
     await this.database.transaction(async (tx) => {
       const entry = await this.entries.lock(caller, kind, name, tx);
-      const before = await this.write(await versionOf(entry, number, tx), change, tx);
+      const before = await this.write(entry, await versionOf(entry, number, tx), change, tx);
       await this.events.recordTags(tx, caller, { kind, name, version: number }, before.tags, change.tags);
     });
     return this.reader.get(caller, kind, name, number);
@@ -60,7 +60,7 @@ export class VersionNoteService {
     await this.database.transaction(async (tx) => {
       const entry = await this.entries.lock(caller, kind, name, tx);
       const version = await versionOf(entry, number, tx);
-      const { at: now } = await this.write(version, { stage }, tx);
+      const { at: now } = await this.write(entry, version, { stage }, tx);
       if (archiveOthers)
         await tx.query(
           `UPDATE version_note n SET stage = 'Archived', updated_at = $4
@@ -77,6 +77,7 @@ export class VersionNoteService {
    * @returns when, and the tags before.
    */
   private async write(
+    entry: Entry,
     version: Version,
     change: NoteChange,
     tx: EntityManager,
@@ -87,6 +88,8 @@ export class VersionNoteService {
     await notes.upsert(
       {
         versionId: version.id,
+        workspaceId: entry.workspaceId,
+        kind: entry.kind,
         description: change.description === undefined ? (before?.description ?? null) : change.description,
         tags: mergeTags(before?.tags ?? {}, change.tags),
         stage: change.stage ?? before?.stage ?? 'None',

@@ -50,10 +50,15 @@ export class VersionWriter {
         toVersionId: versionId,
       })),
     );
-    if (given.note)
-      await tx
-        .getRepository(VersionNote)
-        .insert({ versionId: version.id, ...given.note, stage: 'None', updatedAt: version.createdAt });
+    await tx.getRepository(VersionNote).insert({
+      versionId: version.id,
+      workspaceId: caller.workspaceId,
+      kind: entry.kind,
+      description: given.note?.description ?? null,
+      tags: given.note?.tags ?? {},
+      stage: 'None',
+      updatedAt: version.createdAt,
+    });
     await insertSource(entry.kind, version, given.content as unknown as ModelContent, tx);
     await tx
       .getRepository(Entry)

@@ -1,7 +1,9 @@
 import { Injectable } from '@nestjs/common';
-import { Any, DataSource, type EntityManager } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
+import { LRUCache } from 'lru-cache';
 import { v7 } from 'uuid';
 import { DomainError } from '#libs/core/errors/catalogue.js';
+import { numberArray, runPrepared } from '#libs/platform/database/prepared.js';
 import type { Caller } from '../http/caller.js';
 import { isUniqueViolation } from '../http/conflict.js';
 import type { Page } from '../http/page.js';
@@ -42,11 +44,24 @@ export interface UpdateExperiment {
   readonly tags?: Readonly<Record<string, string | null>>;
 }
 
+/** What is known of a run by its experiment. It never changes, and numbers are never given again. */
+export type ExperimentOfRuns = Pick<Experiment, 'serial' | 'number' | 'artifactLocation'>;
+
+/** Experiments in memory, at most: about 2 MB. */
+const MAX_REMEMBERED = 10_000;
+
+const BY_NUMBERS = {
+  name: 'experiments_by_numbers',
+  text: `SELECT serial, number, artifact_location AS "artifactLocation"
+           FROM experiment WHERE workspace_id = $1 AND number = ANY ($2::int[])`,
+};
+
 /** Named groups of runs. Number 0 is "Default"; it is made where a workspace lacks it. */
 @Injectable()
 export class ExperimentService {
   /** Workspaces known to have their experiment 0. */
   private readonly withDefault = new Set<string>();
+  private readonly ofRuns = new LRUCache<string, ExperimentOfRuns>({ max: MAX_REMEMBERED });
 
   constructor(
     private readonly database: DataSource,
@@ -130,15 +145,23 @@ export class ExperimentService {
     return { items: [...page.experiments], nextCursor: page.nextCursor };
   }
 
-  /** Those that exist, deleted ones too, in no order. */
-  async findByNumbers(caller: Caller, numbers: readonly number[]): Promise<Experiment[]> {
+  /** Those that exist, deleted ones too, in no order; some that have been removed for good as well. */
+  async findByNumbers(caller: Caller, numbers: readonly number[]): Promise<ExperimentOfRuns[]> {
     await this.ensureDefault(caller);
-    const possible = numbers.filter((number) => whereOf(caller, { number }).number !== -1);
-    return this.database.manager.findBy(Experiment, {
-      workspaceId: caller.workspaceId,
-      // One parameter: each of `In` is one of its own, and a statement has 65 535 at most.
-      number: Any(possible),
-    });
+    const found: ExperimentOfRuns[] = [];
+    const missing: number[] = [];
+    for (const number of new Set(numbers)) {
+      const known = this.ofRuns.get(`${caller.workspaceId}${number}`);
+      if (known !== undefined) found.push(known);
+      else if (whereOf(caller, { number }).number !== -1) missing.push(number);
+    }
+    if (missing.length === 0) return found;
+    const read: ExperimentOfRuns[] = await runPrepared(this.database, BY_NUMBERS, [
+      caller.workspaceId,
+      numberArray(missing),
+    ]);
+    for (const each of read) this.ofRuns.set(`${caller.workspaceId}${each.number}`, each);
+    return [...found, ...read];
   }
 
   /** Deleted ones too. */

@@ -70,6 +70,13 @@ export function toDomainError(thrown: unknown): DomainError {
   const fields = fieldsOf(thrown);
   const known = fromParser(fields);
   if (known) return known;
+  const slow = asTooSlow(fields);
+  if (slow) return slow;
+  if (gaveWay(fields))
+    return new DomainError(
+      'DATABASE_UNAVAILABLE',
+      'This write and others waited for each other, and it gave way: nothing was changed. Try again.',
+    );
   if (isDatabaseAway(fields))
     return new DomainError(
       'DATABASE_UNAVAILABLE',
@@ -111,6 +118,31 @@ function fromParser(fields: Record<string, unknown>): DomainError | undefined {
   if (fields instanceof URIError)
     return new DomainError('VALIDATION_FAILED', 'The path is not valid percent-encoded UTF-8.');
   return undefined;
+}
+
+/**
+ * A statement that PostgreSQL gave up (57014, query_canceled): what only reads is a search that asks too much; what writes,
+ * or locks what it reads, waited for somebody else.
+ */
+function asTooSlow(fields: Record<string, unknown>): DomainError | undefined {
+  const driver = (fields['driverError'] ?? fields) as Record<string, unknown>;
+  if (driver['code'] !== '57014') return undefined;
+  const query = String(fields['query'] ?? '');
+  if (/^\s*(SELECT|WITH)\b/.test(query) && !/\b(INSERT INTO|UPDATE|DELETE FROM|FOR KEY SHARE)\b/.test(query))
+    return new DomainError(
+      'SEARCH_TOO_SLOW',
+      'The database took too long to find this (CATENA_STATEMENT_TIMEOUT_MS). Search less: fewer experiments, a shorter time, or a condition that an index answers beside one on contents.',
+    );
+  return new DomainError(
+    'DATABASE_UNAVAILABLE',
+    'The database took too long, and nothing was changed. Try again.',
+  );
+}
+
+/** Whether PostgreSQL ended a transaction in favour of another one: serialization_failure, deadlock_detected. */
+function gaveWay(fields: Record<string, unknown>): boolean {
+  const driver = (fields['driverError'] ?? fields) as Record<string, unknown>;
+  return driver['code'] === '40001' || driver['code'] === '40P01';
 }
 
 /** Connection-level failures: SQLSTATE class 08, 57P0x (shutdown, starting up), 53300, and socket errors. */

@@ -47,8 +47,8 @@ export class LoggedModelImport {
       const id = wanted === undefined || taken.length > 0 ? v7() : wanted;
       await tx.query(
         `INSERT INTO logged_model (id, workspace_id, experiment, name, status, status_message, model_type, source_run_id,
-                                   params, tags, created_at, created_by, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+                                   foreign_run, params, tags, created_at, created_by, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
         [
           id,
           this.caller.workspaceId,
@@ -58,6 +58,7 @@ export class LoggedModelImport {
           model.statusMessage,
           model.modelType,
           run?.targetId ?? null,
+          run === undefined ? model.runId : null,
           JSON.stringify(model.params),
           JSON.stringify(model.tags),
           new Date(model.createdMs),

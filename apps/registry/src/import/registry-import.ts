@@ -92,8 +92,9 @@ export class RegistryImport {
       [id, workspaceId, entryId, number, digest, text, createdAt, from.user ?? actor],
     );
     await tx.query(
-      `INSERT INTO version_note (version_id, description, tags, stage, updated_at) VALUES ($1, $2, $3, $4, $5)`,
-      [id, from.description, JSON.stringify(tags), from.stage, updatedAt],
+      `INSERT INTO version_note (version_id, workspace_id, kind, description, tags, stage, updated_at)
+       SELECT $1, workspace_id, kind, $3, $4, $5, $6 FROM entry WHERE id = $2`,
+      [id, entryId, from.description, JSON.stringify(tags), from.stage, updatedAt],
     );
     print.add('versions', number, digest, from.createdMs, from.description, from.stage, sorted(tags));
     if (model === undefined) return id;

@@ -68,7 +68,7 @@ function attributeCondition(key: string, condition: Condition, parameters: Param
     case 'model_id':
       return idCondition(sql, condition, parameters, 'm-');
     case 'source_run_id':
-      return idCondition(sql, condition, parameters);
+      return sourceRunCondition(condition, parameters);
     case 'creation_timestamp_ms':
     case 'last_updated_timestamp_ms':
       return timeCondition(sql, condition, parameters);
@@ -77,6 +77,19 @@ function attributeCondition(key: string, condition: Condition, parameters: Param
     default:
       return textCondition(sql, condition, parameters);
   }
+}
+
+/** A run of here by its id, one of elsewhere as its client named it. */
+function sourceRunCondition(condition: Condition, parameters: Parameters): string {
+  const here = idCondition('m.source_run_id', condition, parameters);
+  const elsewhere = textCondition('m.foreign_run', condition, parameters);
+  const excludes =
+    (condition.kind === 'compare' && condition.operator === '!=') ||
+    (condition.kind === 'in' && condition.negated);
+  // Of the two columns, one at most has a value.
+  return excludes
+    ? `CASE WHEN m.foreign_run IS NULL THEN ${here} ELSE ${elsewhere} END`
+    : `(${here} OR ${elsewhere})`;
 }
 
 /** Statuses may be written as MLflow's protocol does: `LOGGED_MODEL_UPLOAD_FAILED`. */

@@ -184,6 +184,15 @@ export class LoggedModelDto {
   @ApiProperty({ description: 'Run that made it.', type: String, format: 'uuid', nullable: true })
   sourceRunId!: string | null;
 
+  @ApiProperty({
+    description:
+      'Run that made it, as a client of the MLflow protocol named it, where there is none such here.',
+    type: String,
+    nullable: true,
+    example: null,
+  })
+  foreignRun!: string | null;
+
   @ApiProperty({ description: 'Params.', ...PAIRS, example: { max_depth: '4' } })
   params!: Record<string, string>;
 

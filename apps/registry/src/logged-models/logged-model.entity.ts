@@ -41,6 +41,16 @@ export class LoggedModel {
   @Column('uuid', { name: 'source_run_id', nullable: true })
   sourceRunId!: string | null;
 
+  @Index('logged_model_foreign_run_idx', { synchronize: false })
+  @Column({
+    type: 'text',
+    name: 'foreign_run',
+    collation: 'C',
+    nullable: true,
+    comment: 'source run as a client named it, where there is none here',
+  })
+  foreignRun!: string | null;
+
   @Column('jsonb')
   params!: Record<string, string>;
 

@@ -10,7 +10,7 @@ import type { LoggedModelRecord, ModelMetric, Registration } from './logged-mode
 const SELECT = `
   SELECT m.id, e.id AS "experimentId", e.number AS "experimentNumber", e.artifact_location AS "artifactLocation",
          m.name, m.status, m.status_message AS "statusMessage", m.model_type AS "modelType",
-         m.source_run_id AS "sourceRunId", m.params, m.tags, m.created_at AS "createdAt",
+         m.source_run_id AS "sourceRunId", m.foreign_run AS "foreignRun", m.params, m.tags, m.created_at AS "createdAt",
          m.created_by AS "createdBy", m.updated_at AS "updatedAt", m.deleted_at AS "deletedAt"
     FROM logged_model m JOIN experiment e ON e.serial = m.experiment`;
 

@@ -6,6 +6,7 @@ export const LOGGED_MODEL_LIMITS = {
   name: 500,
   modelType: 500,
   statusMessage: 1_000,
+  foreignRun: 250,
   key: 250,
   value: 65_535,
   pairs: 1_000,

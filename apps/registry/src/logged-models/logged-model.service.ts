@@ -25,6 +25,8 @@ export interface CreateLoggedModel {
   readonly modelType?: string | null;
   /** The run that makes it. */
   readonly sourceRunId?: string | null;
+  /** Keeps the name of a source run that is not here, instead of refusing it. */
+  readonly foreignRun?: string | null;
   readonly params?: Pairs;
   readonly tags?: Pairs;
 }
@@ -52,8 +54,7 @@ export class LoggedModelService {
     assertShort('/modelType', given.modelType, LOGGED_MODEL_LIMITS.modelType);
     assertPairs('/params', given.params ?? {});
     assertPairs('/tags', given.tags ?? {});
-    const sourceRunId = given.sourceRunId ?? null;
-    const experiment = await this.experimentOf(caller, given.experiment, sourceRunId);
+    const { experiment, sourceRunId } = await this.originOf(caller, given);
     const { serial } = await this.experiments.getActive(caller, experiment);
     const now = new Date();
     const model: LoggedModel = {
@@ -65,6 +66,7 @@ export class LoggedModelService {
       statusMessage: null,
       modelType: given.modelType ?? null,
       sourceRunId,
+      foreignRun: sourceRunId === null ? (given.foreignRun ?? null) : null,
       params: given.params ?? {},
       tags: given.tags ?? {},
       createdAt: now,
@@ -76,17 +78,18 @@ export class LoggedModelService {
     return this.reader.get(caller, model.id);
   }
 
-  private async experimentOf(
+  private async originOf(
     caller: Caller,
-    experiment: ExperimentRef | undefined,
-    sourceRunId: string | null,
-  ): Promise<ExperimentRef> {
-    if (sourceRunId === null) return experiment ?? { number: 0 };
+    { experiment, sourceRunId, foreignRun }: CreateLoggedModel,
+  ): Promise<{ experiment: ExperimentRef; sourceRunId: string | null }> {
+    assertShort('/foreignRun', foreignRun, LOGGED_MODEL_LIMITS.foreignRun);
+    if (!sourceRunId) return { experiment: experiment ?? { number: 0 }, sourceRunId: null };
     try {
       const run = await this.runs.get(caller, sourceRunId);
-      return experiment ?? { id: run.experimentId };
+      return { experiment: experiment ?? { id: run.experimentId }, sourceRunId };
     } catch (error) {
       if (!(error instanceof DomainError) || error.code !== 'NOT_FOUND') throw error;
+      if (foreignRun) return { experiment: experiment ?? { number: 0 }, sourceRunId: null };
       throw new DomainError('REFERENCE_NOT_FOUND', `/sourceRunId: ${error.message}`, {
         path: '/sourceRunId',
       });

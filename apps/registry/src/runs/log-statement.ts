@@ -2,7 +2,8 @@ import type { Statement } from '#libs/platform/database/prepared.js';
 
 /**
  * $1–$3 runs, $4–$8 points, $9–$13 latest values, $14–$16 tags, $17–$19 params; each by columns, `n` the number of its
- * run in $3. Every table is written in the order of its primary key, and the tables in one order (PostgreSQL executes
+ * run in $3. All runs are locked first, in order: each part sorts its rows before it writes any, and so has read all of
+ * `target`. Rows are written in the order of the primary keys, and the tables in one order (PostgreSQL executes
  * the parts last to first: params, tags, latest values, points): writers wait for each other only one way, so that
  * none of them deadlock. Nothing is written to runs that do not exist or are deleted.
  */
@@ -13,6 +14,8 @@ const statement = (name: string, onKnownPoint: string, params: string): Statemen
     SELECT r.serial, r.experiment_serial, g.n
       FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) g (id, workspace_id, n)
       JOIN run r ON r.id = g.id AND r.workspace_id = g.workspace_id AND r.deleted_at IS NULL
+      JOIN run_change c ON c.run = r.serial
+     ORDER BY r.serial FOR NO KEY UPDATE OF c
   ), points AS (
     INSERT INTO metric (run, key, step, time_ms, value)
     SELECT t.serial, p.key, p.step, p.time_ms, p.value

@@ -149,11 +149,7 @@ export class RunLog {
     if (name !== undefined) assertRunName(name, `/tags/${RUN_NAME_TAG}`);
     await this.database.transaction(async (tx) => {
       const evaluated = await this.versions.fromTags(caller, checked.tags, tx);
-      const isChange = name !== undefined || evaluated.size > 0;
-      const run = isChange
-        ? await lockActiveRun(caller, rows.runId, tx)
-        : await readRun(caller, rows.runId, tx);
-      assertActive(run);
+      const run = await lockActiveRun(caller, rows.runId, tx);
       if (name !== undefined)
         await tx.query('UPDATE run SET name = $2, updated_at = $3 WHERE serial = $1', [
           run.serial,

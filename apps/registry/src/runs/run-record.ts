@@ -46,10 +46,11 @@ export async function readRun(caller: Caller, id: string, manager: EntityManager
   return rows[0];
 }
 
-/** The run, locked to the end of the transaction. @throws DomainError NOT_FOUND; DELETED. */
+/** The run with all it logged, locked to the end of the transaction. @throws DomainError NOT_FOUND; DELETED. */
 export async function lockActiveRun(caller: Caller, id: string, tx: EntityManager): Promise<RunRecord> {
   const rows: RunRecord[] = await tx.query(
-    `${SELECT_RUN} WHERE r.id = $1 AND r.workspace_id = $2 FOR NO KEY UPDATE OF r`,
+    `${SELECT_RUN} JOIN run_change c ON c.run = r.serial
+      WHERE r.id = $1 AND r.workspace_id = $2 FOR NO KEY UPDATE OF r, c`,
     [id, caller.workspaceId],
   );
   if (!rows[0]) throw noSuchRun(id);

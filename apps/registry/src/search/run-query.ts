@@ -22,13 +22,23 @@ export interface Hit {
   readonly serial: number;
   /** Its place in the order. */
   readonly key: readonly (string | null)[];
+  /** What it was changed by last: see `changedSql`. */
+  readonly changed: string | null;
 }
 
 /** A hit as the statements return it: `k0`, `k1` … are its key. */
-export type HitRow = { readonly serial: number } & Readonly<Record<`k${number}`, string | null>>;
+export type HitRow = { readonly serial: number; readonly changed: string | null } & Readonly<
+  Record<`k${number}`, string | null>
+>;
 
 export function hitOf(row: HitRow, terms: number): Hit {
-  return { serial: row.serial, key: Array.from({ length: terms }, (_, index) => row[`k${index}`] ?? null) };
+  const key = Array.from({ length: terms }, (_, index) => row[`k${index}`] ?? null);
+  return { serial: row.serial, key, changed: row.changed };
+}
+
+/** As long as this text is the same, so is the run with all it logged. */
+export function changedSql(serial: string): string {
+  return `(SELECT c.changed::text FROM run_change c WHERE c.run = ${serial})`;
 }
 
 /** Columns of `run` that tests and terms read. */

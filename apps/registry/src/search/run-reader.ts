@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { DataSource } from 'typeorm';
-import { numberArray } from '#libs/platform/database/prepared.js';
+import { numberArray, runPrepared, type Statement } from '#libs/platform/database/prepared.js';
 import type { Caller } from '../http/caller.js';
 import { readInt64, type Int64 } from '../metrics/int64.js';
 import {
@@ -73,9 +73,29 @@ const RUN_COLUMNS = `
   started_at AS "startedAt", ended_at AS "endedAt", created_at AS "createdAt", created_by AS "createdBy",
   updated_at AS "updatedAt", deleted_at AS "deletedAt"`;
 
-const METRIC_ITEMS = itemsSql('metric', 'latest_metric');
-const PARAM_ITEMS = itemsSql('param', 'param');
-const TAG_ITEMS = itemsSql('tag', 'run_tag');
+const METRIC_ITEMS = { name: 'run_metric_items', text: itemsSql('metric', 'latest_metric') };
+const PARAM_ITEMS = { name: 'run_param_items', text: itemsSql('param', 'param') };
+const TAG_ITEMS = { name: 'run_tag_items', text: itemsSql('tag', 'run_tag') };
+const METRICS = { name: 'run_metrics', text: METRIC_COLUMNS };
+const PARAMS = { name: 'run_params', text: textColumns('param') };
+const TAGS = { name: 'run_tags', text: textColumns('run_tag') };
+const RUNS = {
+  name: 'runs_by_serial',
+  text: `SELECT ${RUN_COLUMNS} FROM run WHERE serial = ANY ($1::int[])`,
+};
+const DATASETS = {
+  name: 'run_datasets',
+  text: `
+    SELECT i.run, d.id, d.name, d.digest, d.source_type AS "sourceType", d.source, d.schema, d.profile, i.tags
+      FROM run_dataset i JOIN dataset d ON d.id = i.dataset_id WHERE i.run = ANY ($1::int[])
+     ORDER BY i.run, d.name, d.digest`,
+};
+const MODELS = {
+  name: 'run_models',
+  text: `
+    SELECT run, direction, logged_model_id AS "loggedModelId", step FROM run_model WHERE run = ANY ($1::int[])
+     ORDER BY run, step, logged_model_id`,
+};
 
 interface Items {
   readonly run: number;
@@ -120,10 +140,7 @@ export class RunReader {
   /** Runs in the order of their serials as given; serials that no run has are left out. */
   async runs(serials: readonly number[]): Promise<Run[]> {
     if (serials.length === 0) return [];
-    const rows: Run[] = await this.database.query(
-      `SELECT ${RUN_COLUMNS} FROM run WHERE serial = ANY ($1::int[])`,
-      [[...serials]],
-    );
+    const rows = await this.read<Run>(RUNS, serials);
     const bySerial = new Map(rows.map((row) => [row.serial, row]));
     return serials.map((serial) => bySerial.get(serial)).filter((run) => run !== undefined);
   }
@@ -159,9 +176,9 @@ export class RunReader {
     serials: readonly number[],
   ): Promise<void> {
     const [[metrics], [params], [tags]] = await Promise.all([
-      this.read<MetricColumns>(METRIC_COLUMNS, serials),
-      this.read<TextColumns>(textColumns('param'), serials),
-      this.read<TextColumns>(textColumns('run_tag'), serials),
+      this.read<MetricColumns>(METRICS, serials),
+      this.read<TextColumns>(PARAMS, serials),
+      this.read<TextColumns>(TAGS, serials),
       this.linksInto(data, serials),
     ]);
     const names = await this.namesOf([metrics!.key ?? [], params!.key ?? [], tags!.key ?? []]);
@@ -189,25 +206,16 @@ export class RunReader {
     serials: readonly number[],
   ): Promise<void> {
     const [datasets, models] = await Promise.all([
-      this.read<{ run: number } & DatasetInput>(
-        `SELECT i.run, d.id, d.name, d.digest, d.source_type AS "sourceType", d.source, d.schema, d.profile, i.tags
-           FROM run_dataset i JOIN dataset d ON d.id = i.dataset_id WHERE i.run = ANY ($1::int[])
-          ORDER BY i.run, d.name, d.digest`,
-        serials,
-      ),
-      this.read<{ run: number; direction: 'input' | 'output' } & ModelLink>(
-        `SELECT run, direction, logged_model_id AS "loggedModelId", step FROM run_model WHERE run = ANY ($1::int[])
-          ORDER BY run, step, logged_model_id`,
-        serials,
-      ),
+      this.read<{ run: number } & DatasetInput>(DATASETS, serials),
+      this.read<{ run: number; direction: 'input' | 'output' } & ModelLink>(MODELS, serials),
     ]);
     for (const { run, ...dataset } of datasets) data.get(run)!.datasets.push(dataset);
     for (const { run, direction, ...link } of models)
       data.get(run)![direction === 'input' ? 'modelInputs' : 'modelOutputs'].push(link);
   }
 
-  private read<Row>(text: string, serials: readonly number[]): Promise<Row[]> {
-    return this.database.query(text, [numberArray(serials)]);
+  private read<Row>(statement: Statement, serials: readonly number[]): Promise<Row[]> {
+    return runPrepared(this.database, statement, [numberArray(serials)]);
   }
 
   /** Rows repeat few keys: their names come apart from them. */

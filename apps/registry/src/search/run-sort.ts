@@ -3,6 +3,7 @@ import { conjuncts, numberCondition } from './conditions.js';
 import { Parameters } from './parameters.js';
 import { afterSql, keySql, orderSql, type OrderKey } from './run-order.js';
 import {
+  changedSql,
   demands,
   hasSet,
   ROW_COLUMNS,
@@ -13,6 +14,7 @@ import {
   type RunQuery,
 } from './run-query.js';
 import { isVolume, NO_KEY } from './run-fields.js';
+import type { Members } from './run-matches.js';
 import type { Statement } from './statement.js';
 
 /** More joins than these help no plan and make planning slow; further conditions are tested run by run. */
@@ -21,10 +23,22 @@ const MAX_SETS = 4;
 /**
  * The next hits by finding all matching runs first and sorting them: for filters that few runs match, where walking
  * along the order would pass too many others.
+ * @param members runs among which all that match are.
  */
-export function sortStatement(query: RunQuery, after: OrderKey | undefined, limit: number): Statement {
+export function sortStatement(
+  query: RunQuery,
+  after: OrderKey | undefined,
+  limit: number,
+  members?: Members,
+): Statement {
   const parameters = new Parameters();
   const row = { serial: 'r.serial', row: 'r' };
+  // Looked up one by one; an estimate of how many they are would be a guess.
+  const from =
+    members === undefined
+      ? 'run r'
+      : `unnest(${parameters.add(members.serials, 'int[]')}) m (run)
+           JOIN LATERAL (SELECT * FROM run WHERE serial = m.run OFFSET 0) r ON true`;
   const tests = [
     scopeSql(query, 'r', parameters),
     `r.experiment_serial = ANY (${parameters.add(query.experiments, 'int[]')})`,
@@ -32,10 +46,14 @@ export function sortStatement(query: RunQuery, after: OrderKey | undefined, limi
   const first = query.terms[0]!;
   // Joined once where the filter asks for it anyway, not looked up again for the order.
   const isJoined = first.field.scope === 'metric' && demands(query, first);
-  const joined = isJoined
-    ? `JOIN latest_metric lead ON lead.run = r.serial AND lead.key = ${parameters.add(query.keys.get(first.field.key) ?? NO_KEY, 'int')}`
-    : '';
+  const lead = `SELECT * FROM latest_metric WHERE key = ${isJoined ? parameters.add(query.keys.get(first.field.key) ?? NO_KEY, 'int') : 'NULL'}`;
+  const joined = !isJoined
+    ? ''
+    : members === undefined
+      ? `JOIN (${lead}) lead ON lead.run = r.serial`
+      : `JOIN LATERAL (${lead} AND run = m.run OFFSET 0) lead ON true`;
   const filters = conjuncts(query.filter).filter((filter) => {
+    if (members?.filters.includes(filter)) return false;
     if (!isJoined || !isConditionOn(filter, first.field)) return true;
     if (filter.kind !== 'presence') tests.push(numberCondition('lead.value', filter, parameters));
     return false;
@@ -60,11 +78,11 @@ export function sortStatement(query: RunQuery, after: OrderKey | undefined, limi
   const keyed = query.terms.some(({ field }) => isVolume(field.scope)) ? 'MATERIALIZED' : '';
   const text = `
     WITH hits AS ${hits} (
-      SELECT r.serial, ${ROW_COLUMNS}${isJoined ? ', lead.value AS lead' : ''} FROM run r ${joined} WHERE ${tests.join(' AND ')}
+      SELECT r.serial, ${ROW_COLUMNS}${isJoined ? ', lead.value AS lead' : ''} FROM ${from} ${joined} WHERE ${tests.join(' AND ')}
     ), keyed AS ${keyed} (
       SELECT h.serial, ${terms.map(({ sql }, index) => `${sql} AS o${index}`).join(', ')} FROM hits h
     )
-    SELECT serial, ${named.map(({ type, sql }, index) => `${keySql(type, sql)} AS k${index}`).join(', ')}
+    SELECT serial, ${changedSql('serial')} AS changed, ${named.map(({ type, sql }, index) => `${keySql(type, sql)} AS k${index}`).join(', ')}
       FROM keyed ${after === undefined ? '' : `WHERE ${afterSql(named, after, parameters)}`}
      ORDER BY ${named.map((term, index) => orderSql(term.type, term.sql, query.terms[index]!)).join(', ')}
      LIMIT ${limit}`;

@@ -1,10 +1,11 @@
 import { Module } from '@nestjs/common';
 import { ExperimentSearch } from './experiment-search.js';
+import { RunMatches } from './run-matches.js';
 import { RunReader } from './run-reader.js';
 import { RunSearch } from './run-search.js';
 
 @Module({
-  providers: [RunReader, RunSearch, ExperimentSearch],
+  providers: [RunReader, RunMatches, RunSearch, ExperimentSearch],
   exports: [RunReader, RunSearch, ExperimentSearch],
 })
 export class SearchModule {}

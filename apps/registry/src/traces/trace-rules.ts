@@ -1,5 +1,5 @@
 import { DomainError } from '#libs/core/errors/catalogue.js';
-import { MAX_KEY, MAX_NAME, MAX_TAG_VALUE, TRACE_NAME, type NewTrace } from './trace.js';
+import { MAX_KEY, MAX_NAME, MAX_PAIRS, MAX_TAG_VALUE, TRACE_NAME, type NewTrace } from './trace.js';
 
 const TRACE_ID = /^[\x21-\x7e]{1,250}$/;
 /** 2^53 and the year 9999 in milliseconds; whatever lies beyond cannot be told as a date. */
@@ -15,6 +15,11 @@ export function assertTrace(trace: NewTrace): void {
     (!Number.isSafeInteger(trace.durationMs) || Math.abs(trace.durationMs) > MAX_TIME_MS)
   )
     refuse('/executionDuration', 'must be a number of milliseconds');
+  for (const [path, pairs] of [
+    ['/metadata', trace.metadata],
+    ['/tags', trace.tags],
+  ] as const)
+    if (Object.keys(pairs).length > MAX_PAIRS) refuse(path, `must have at most ${MAX_PAIRS} entries`);
   for (const [key, value] of Object.entries(trace.metadata)) assertPair('/metadata', key, value);
   for (const [key, value] of Object.entries(trace.tags)) assertTag(key, value);
   for (const text of [trace.requestPreview, trace.responsePreview, trace.clientRequestId])

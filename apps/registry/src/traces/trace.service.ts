@@ -4,7 +4,7 @@ import { DomainError } from '#libs/core/errors/catalogue.js';
 import type { Caller } from '../http/caller.js';
 import { ExperimentService } from '../experiments/experiment.service.js';
 import { parseRunId } from '../runs/run-id.js';
-import { MAX_NAME } from './trace.js';
+import { MAX_NAME, MAX_PAIRS } from './trace.js';
 import { assertTag, assertTraceId, isText, refuse } from './trace-rules.js';
 import { unlinkFromRuns, type LinkedTrace } from './trace-run-links.js';
 import { noSuchTrace } from './trace-writer.js';
@@ -34,10 +34,13 @@ export class TraceService {
   async setTag(caller: Caller, traceId: string, key: string, value: string): Promise<void> {
     assertTag(key, value);
     const [, changed]: [unknown, number] = await this.database.query(
-      `UPDATE trace SET tags = tags || $3::jsonb WHERE workspace_id = $1 AND trace_id = $2`,
-      [caller.workspaceId, traceId, JSON.stringify({ [key]: value })],
+      `UPDATE trace SET tags = tags || $3::jsonb WHERE workspace_id = $1 AND trace_id = $2
+          AND (tags ? $4 OR (SELECT count(*) FROM jsonb_object_keys(tags)) < $5)`,
+      [caller.workspaceId, traceId, JSON.stringify({ [key]: value }), key, MAX_PAIRS],
     );
-    if (changed === 0) throw noSuchTrace(traceId);
+    if (changed > 0) return;
+    await this.serialsOf(this.database.manager, caller, [traceId]);
+    refuse('/tags', `must have at most ${MAX_PAIRS} entries`);
   }
 
   /** @throws DomainError NOT_FOUND (the trace; or the tag, with details `{ key }`). */

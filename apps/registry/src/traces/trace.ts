@@ -16,6 +16,8 @@ export const ARTIFACT_LOCATION = 'mlflow.artifactLocation';
 export const TAG_ATTRIBUTE_PREFIX = 'mlflow.traceTag.';
 
 export const MAX_KEY = 250;
+/** Tags of one trace, and entries of its metadata. */
+export const MAX_PAIRS = 1_000;
 export const MAX_TAG_VALUE = 8_000;
 export const MAX_NAME = 250;
 

@@ -43,7 +43,7 @@ export function loggedModelMessage(model: LoggedModelRecord): object {
       status: STATUSES[model.status],
       status_message: model.statusMessage,
       model_type: model.modelType,
-      source_run_id: model.sourceRunId && runHex(model.sourceRunId),
+      source_run_id: model.sourceRunId ? runHex(model.sourceRunId) : model.foreignRun,
       tags: pairMessages(model.tags),
       registrations: model.registrations.map(({ name, number }) => ({ name, version: String(number) })),
     },

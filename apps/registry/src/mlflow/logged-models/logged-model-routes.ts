@@ -1,10 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { LoggedModelService, type CreateLoggedModel } from '../../logged-models/logged-model.service.js';
 import type { Caller } from '../../http/caller.js';
+import { parseRunId } from '../../runs/run-id.js';
 import { choice, flag, list, message, text } from '../protocol/fields.js';
-import { isRefusal, MlflowError } from '../protocol/mlflow-error.js';
+import { MlflowError } from '../protocol/mlflow-error.js';
 import type { MlflowRoutes } from '../protocol/mlflow-routes.js';
-import { aboutExperiment, experimentRefOf, runIdOf } from '../tracking/tracking-refusals.js';
+import { aboutExperiment, experimentRefOf } from '../tracking/tracking-refusals.js';
 import { loggedModelMessage, STATUS_NUMBERS, statusOf } from './logged-model-message.js';
 import { aboutModel, modelIdOf, readModel } from './logged-model-refusals.js';
 
@@ -37,7 +38,9 @@ export class LoggedModelRoutes {
         this.create(caller, request.experiment_id, {
           ...(request.name && { name: request.name }),
           modelType: request.model_type || null,
-          sourceRunId: request.source_run_id ? runIdOf(request.source_run_id) : null,
+          // Clients also name runs of elsewhere.
+          sourceRunId: parseRunId(request.source_run_id ?? '') ?? null,
+          foreignRun: request.source_run_id || null,
           params: recordOf(request.params),
           tags: recordOf(request.tags),
         }),
@@ -117,14 +120,8 @@ export class LoggedModelRoutes {
         'INVALID_PARAMETER_VALUE',
         `Invalid model name ('${given.name.slice(0, 256)}') provided. Model name must be a non-empty string and cannot contain the following characters: ('/', ':', '.', '%', '"', "'")`,
       );
-    try {
-      const model = await aboutExperiment(experiment, this.models.create(caller, { ...given, experiment }));
-      return { model: loggedModelMessage(model) };
-    } catch (error) {
-      if (isRefusal(error, 'REFERENCE_NOT_FOUND'))
-        throw new MlflowError('RESOURCE_DOES_NOT_EXIST', error.message);
-      throw error;
-    }
+    const model = await aboutExperiment(experiment, this.models.create(caller, { ...given, experiment }));
+    return { model: loggedModelMessage(model) };
   }
 }
 

@@ -54,6 +54,11 @@ export function namedCaller(caller: Caller, userId: string | undefined): Caller 
     : caller;
 }
 
+/** Who did something, where anybody was named. */
+export function namedActor(actor: string): string | undefined {
+  return actor === ANONYMOUS ? undefined : actor;
+}
+
 function claimedActor(request: IncomingMessage): string {
   const header = request.headers['x-catena-actor'];
   // Node decodes header bytes as latin1; clients send UTF-8.

@@ -1,3 +1,4 @@
+import { MAX_STORED_TAGS } from '../../entries/tags.js';
 import { STAGES, type Stage } from '../../entries/version-note.entity.js';
 import { MAX_VERSION_NUMBER } from '../../entries/version-number.js';
 import { invalidValue, missingValue, MlflowError } from '../protocol/mlflow-error.js';
@@ -30,6 +31,11 @@ export function assertModelName(name: string, parameter = 'name'): void {
 
 /** The tags by key; of a key given twice, the last value counts. */
 export function checkedTags(tags: readonly Pair[]): Record<string, string> {
+  if (tags.length > MAX_STORED_TAGS)
+    throw new MlflowError(
+      'INVALID_PARAMETER_VALUE',
+      `There are ${tags.length} tags; at most ${MAX_STORED_TAGS} are allowed.`,
+    );
   for (const tag of tags) assertTag(tag);
   return Object.fromEntries(tags.map(({ key, value }) => [key, value]));
 }

@@ -55,7 +55,7 @@ export class RunSearchRoutes {
         cursor: request.page_token || undefined,
       })
       .catch(asTokenError);
-    const runs = await this.messages.all(page.serials, experiments);
+    const runs = await this.messages.all(page, experiments);
     if (runs.length === 0) return {};
     const token = page.nextCursor === null ? '' : `,"next_page_token":${JSON.stringify(page.nextCursor)}`;
     return new Written(`{"runs":[${runs.join(',')}]${token}}`);
