@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import { readFile } from 'node:fs/promises';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { EXAMPLES } from '../apps/registry/src/entries/content-docs.js';
+import { EXAMPLES } from '../apps/registry/src/entries/schemas/content-docs.js';
 import { openApiText } from '../apps/registry/src/openapi-text.js';
 import { KINDS } from '../libs/core/content/schemas.js';
 import { validateContent } from '../libs/core/content/validate.js';

@@ -442,7 +442,7 @@ describe('another workspace', () => {
     const { id } = await newRun();
     const { ExperimentService } = await import('../apps/registry/src/experiments/experiment.service.js');
     const { RunService } = await import('../apps/registry/src/runs/run.service.js');
-    const { RunLog } = await import('../apps/registry/src/runs/run-log.service.js');
+    const { RunLog } = await import('../apps/registry/src/runs/log/run-log.service.js');
     const find = <T>(type: new (...args: never[]) => T) => registry.app.get(type, { strict: false });
     const workspaceId = randomUUID();
     await registry.database.client.query(

@@ -1,6 +1,6 @@
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
-import { contentSchemaComponents } from './entries/content-docs.js';
+import { contentSchemaComponents } from './entries/schemas/content-docs.js';
 
 /** The OpenAPI document of the registry, made from the decorators; the committed `openapi.json` is held against it. */
 export function openApiDocument(app: NestExpressApplication): OpenAPIObject {

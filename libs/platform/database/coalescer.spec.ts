@@ -1,53 +1,69 @@
 import { describe, expect, it } from 'vitest';
 import { Coalescer } from './coalescer.js';
 
-const tick = () => new Promise((resolve) => setImmediate(resolve));
+/** Records the groups it is given, and answers when told to. */
+function recorder(maxWeight: number, mostAtOnce: number) {
+  const groups: number[][] = [];
+  const release: (() => void)[] = [];
+  const coalescer = new Coalescer<number, number>(
+    async (items) => {
+      groups.push([...items]);
+      await new Promise<void>((resolve) => release.push(resolve));
+      if (items.includes(13)) throw new Error('unlucky');
+      return items.map((item) => item * 10);
+    },
+    { mostAtOnce, maxWeight, weigh: (item) => item },
+  );
+  return { coalescer, groups, release };
+}
+const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-describe('coalesced look-ups', () => {
-  it('go out at once when none is under way, and together when some are', async () => {
-    const asked: (readonly number[])[] = [];
-    const lookups = new Coalescer<number, string>(async (keys) => {
-      asked.push(keys);
-      await tick();
-      return keys.map((key) => (key === 3 ? undefined : `v${key}`));
-    }, 1);
-    const values = await Promise.all([1, 2, 3, 4].map((key) => lookups.get(key)));
-    expect(values).toEqual(['v1', 'v2', undefined, 'v4']);
-    expect(asked).toEqual([[1], [2, 3, 4]]);
-    expect(await lookups.get(5)).toBe('v5');
+describe('what a coalescer gathers', () => {
+  it('goes out together where it comes at the same time, and what comes meanwhile as the next group', async () => {
+    const { coalescer, groups, release } = recorder(100, 1);
+    const first = [1, 2].map((item) => coalescer.add(item));
+    await turn();
+    const second = [3, 4].map((item) => coalescer.add(item));
+    await turn();
+    expect(groups).toEqual([[1, 2]]);
+    release.shift()!();
+    expect(await Promise.all(first)).toEqual([10, 20]);
+    await turn();
+    expect(groups).toEqual([
+      [1, 2],
+      [3, 4],
+    ]);
+    release.shift()!();
+    expect(await Promise.all(second)).toEqual([30, 40]);
   });
 
-  it('are no more than allowed at once, and no larger', async () => {
-    let now = 0;
-    let most = 0;
-    const sizes: number[] = [];
-    const lookups = new Coalescer<number, number>(
-      async (keys) => {
-        sizes.push(keys.length);
-        most = Math.max(most, ++now);
-        await tick();
-        now--;
-        return keys;
-      },
-      2,
-      3,
-    );
-    const keys = Array.from({ length: 20 }, (_, key) => key);
-    expect(await Promise.all(keys.map((key) => lookups.get(key)))).toEqual(keys);
-    expect(most).toBe(2);
-    expect(Math.max(...sizes)).toBe(3);
+  it('is no heavier than allowed, but for a single item', async () => {
+    const { coalescer, groups } = recorder(10, 9);
+    for (const item of [6, 4, 5, 50, 1]) void coalescer.add(item);
+    await turn();
+    expect(groups).toEqual([[6, 4], [5], [50], [1]]);
   });
 
-  it('fail with the query that carried them, and those after it do not', async () => {
-    let broken = true;
-    const lookups = new Coalescer<number, number>(async (keys) => {
-      await tick();
-      if (broken) throw new Error('away');
-      return keys;
-    });
-    await expect(Promise.all([lookups.get(1), lookups.get(2)])).rejects.toThrow('away');
-    await tick();
-    broken = false;
-    expect(await lookups.get(3)).toBe(3);
+  it('is under way in no more groups than allowed', async () => {
+    const { coalescer, groups, release } = recorder(1, 2);
+    for (let item = 0; item < 5; item++) void coalescer.add(1);
+    await turn();
+    expect(groups).toHaveLength(2);
+    release.shift()!();
+    await turn();
+    await turn();
+    expect(groups).toHaveLength(3);
+  });
+
+  it('fails as a whole, and the next group does not', async () => {
+    const { coalescer, release } = recorder(100, 1);
+    const failed = Promise.allSettled([coalescer.add(13), coalescer.add(1)]);
+    await turn();
+    const next = coalescer.add(2);
+    release.shift()!();
+    expect((await failed).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    await turn();
+    release.shift()!();
+    expect(await next).toBe(20);
   });
 });

@@ -4,7 +4,7 @@ import { DataSource } from 'typeorm';
 import { validate } from 'uuid';
 import type { Kind } from '#libs/core/content/schemas.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
-import { parseVersionNumber } from '../entries/version-number.js';
+import { parseVersionNumber } from '../entries/versions/version-number.js';
 import type { Caller } from '../http/caller.js';
 
 /** What a URL says about the owner of artifacts. */

@@ -4,7 +4,7 @@ import { v7, validate } from 'uuid';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import type { Caller } from '../http/caller.js';
 import type { Int64 } from '../metrics/int64.js';
-import { assertLoggedModels } from '../runs/model-metrics.js';
+import { assertLoggedModels } from '../runs/log/model-metrics.js';
 import { lockActiveRun, noSuchRun, type RunRecord } from '../runs/run-record.js';
 import { RunService } from '../runs/run.service.js';
 import { RunReader, type RunData } from '../search/run-reader.js';

@@ -3,7 +3,7 @@ import type { EntityManager } from 'typeorm';
 import type { ChainContent, Generation, Reference } from '#libs/core/content/types.js';
 import { servingProblem } from '#libs/core/content/validate.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
-import { VersionLookup, type FoundVersion } from '../entries/version-lookup.js';
+import { VersionLookup, type FoundVersion } from '../entries/versions/version-lookup.js';
 import type { Caller } from '../http/caller.js';
 import { ModelEndpointService, type ModelUse } from '../model-endpoints/model-endpoint.service.js';
 import type { Endpoint } from './endpoint.entity.js';

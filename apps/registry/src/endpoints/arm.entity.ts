@@ -1,6 +1,6 @@
 import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn, Unique } from 'typeorm';
 import type { BucketRange } from '#libs/core/assignment/split.js';
-import { Version } from '../entries/version.entity.js';
+import { Version } from '../entries/versions/version.entity.js';
 import { Split } from './split.entity.js';
 
 /** One arm of a split: a pinned chain version, its weight and the buckets it owns. Immutable like its split. */

@@ -4,8 +4,8 @@ import type { Kind } from '#libs/core/content/schemas.js';
 import { CallerParam, type Caller } from '../http/caller.js';
 import { ApiErrors } from '../http/errors.doc.js';
 import { ApiPage, type Page } from '../http/page.js';
-import { DiffDto, DiffQuery } from './diff.dto.js';
-import { DiffService } from './diff.service.js';
+import { DiffDto, DiffQuery } from './diff/diff.dto.js';
+import { DiffService } from './diff/diff.service.js';
 import {
   CREATE_ENTRY_DTOS,
   CreateEntryDto,

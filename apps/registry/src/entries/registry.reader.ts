@@ -18,7 +18,7 @@ import {
 } from './registry-filter.js';
 import { Parameters } from '../search/parameters.js';
 import type { SharedKind } from './shared-names.js';
-import type { Stage } from './version-note.entity.js';
+import type { Stage } from './versions/version-note.entity.js';
 
 /** A version of a prompt or model in use. Times are milliseconds since 1970. */
 export interface RegisteredVersion {
@@ -75,6 +75,9 @@ const VERSION = `
   EXISTS (SELECT FROM artifact f WHERE f.version_id = v.id) AS "hasArtifacts"`;
 
 /** What a version is asked for by: the name of its entry, and an alias, a number or nothing (the highest number). */
+/** A query of dozens of look-ups costs little more than one of a single. */
+const MOST_LOOKUPS = { mostAtOnce: 2, maxWeight: 100 };
+
 interface VersionKey {
   readonly workspaceId: string;
   readonly name: string;
@@ -146,7 +149,7 @@ export class RegistryReader {
   }
 
   findVersion({ workspaceId }: Caller, name: string, number: number): Promise<RegisteredVersion | undefined> {
-    return this.byNumber.get({ workspaceId, name, by: number });
+    return this.byNumber.add({ workspaceId, name, by: number });
   }
 
   /** Asked for before every use of a model or prompt: as cheap as can be. */
@@ -155,12 +158,12 @@ export class RegistryReader {
     name: string,
     alias: string,
   ): Promise<RegisteredVersion | undefined> {
-    return this.byAlias.get({ workspaceId, name, by: alias });
+    return this.byAlias.add({ workspaceId, name, by: alias });
   }
 
   /** The highest number in use. */
   findLatestVersion({ workspaceId }: Caller, name: string): Promise<RegisteredVersion | undefined> {
-    return this.latest.get({ workspaceId, name, by: null });
+    return this.latest.add({ workspaceId, name, by: null });
   }
 
   /** @throws DomainError INVALID_CURSOR. */
@@ -193,7 +196,7 @@ export class RegistryReader {
     );
   }
 
-  private lookups(statement: Statement): Coalescer<VersionKey, RegisteredVersion> {
+  private lookups(statement: Statement): Coalescer<VersionKey, RegisteredVersion | undefined> {
     return new Coalescer(async (keys) => {
       const rows = await runPrepared<RegisteredVersion & { at: number }>(this.database, statement, [
         keys.map(({ workspaceId }) => workspaceId),
@@ -203,7 +206,7 @@ export class RegistryReader {
       const found: (RegisteredVersion | undefined)[] = keys.map(() => undefined);
       for (const row of rows) found[row.at - 1] = row;
       return found;
-    });
+    }, MOST_LOOKUPS);
   }
 
   private async search<T extends object>(

@@ -4,7 +4,7 @@ import { ExternalStore } from '../artifacts/external-store.js';
 import { RunInputs } from '../datasets/run-inputs.service.js';
 import type { Caller } from '../http/caller.js';
 import { TrackingKeys } from '../metrics/tracking-keys.js';
-import { RunLog } from '../runs/run-log.service.js';
+import { RunLog } from '../runs/log/run-log.service.js';
 import { ArtifactImport } from './artifact-import.js';
 import { DatabaseSource } from './database-source.js';
 import { ExperimentImport } from './experiment-import.js';

@@ -3,7 +3,7 @@ import { v7 } from 'uuid';
 import { canonical, type Json } from '#libs/core/canonical/canonical.js';
 import type { MlflowModel } from '#libs/core/content/types.js';
 import { validateContent } from '#libs/core/content/validate.js';
-import { copyArtifacts, type ArtifactSource } from '../entries/copy-artifacts.js';
+import { copyArtifacts, type ArtifactSource } from '../entries/versions/copy-artifacts.js';
 import { IS_PROMPT_TAG } from '../entries/registry-filter.js';
 import type { Caller } from '../http/caller.js';
 import { isPromptTags, splitPromptTags } from '../mlflow/registry/prompt-tags.js';

@@ -4,7 +4,7 @@ import type { RunInputs } from '../datasets/run-inputs.service.js';
 import type { Caller } from '../http/caller.js';
 import type { TrackingKeys } from '../metrics/tracking-keys.js';
 import { parseRunId } from '../runs/run-id.js';
-import type { RunLog } from '../runs/run-log.service.js';
+import type { RunLog } from '../runs/log/run-log.service.js';
 import type { TargetExperiment } from './experiment-import.js';
 import { Fingerprint } from './fingerprint.js';
 import type { ImportRecords } from './import-records.js';

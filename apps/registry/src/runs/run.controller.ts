@@ -20,8 +20,8 @@ import {
   RunTagParams,
   UpdateRunDto,
 } from './run.dto.js';
-import { LogDto, SetTagDto } from './run-log.dto.js';
-import { RunLog } from './run-log.service.js';
+import { LogDto, SetTagDto } from './log/run-log.dto.js';
+import { RunLog } from './log/run-log.service.js';
 import { RunDetails } from './run-details.js';
 import { RunService } from './run.service.js';
 

@@ -8,17 +8,17 @@ import { MetricController } from '../metrics/metric.controller.js';
 import { MetricModule } from '../metrics/metric.module.js';
 import { SearchModule } from '../search/search.module.js';
 import { Workspace } from '../workspaces/workspace.entity.js';
-import { RunCompareController } from './run-compare.controller.js';
-import { RunCompare } from './run-compare.service.js';
+import { RunCompareController } from './compare/run-compare.controller.js';
+import { RunCompare } from './compare/run-compare.service.js';
 import { RunController } from './run.controller.js';
 import { Run } from './run.entity.js';
 import { RunDetails } from './run-details.js';
-import { RunLog } from './run-log.service.js';
+import { RunLog } from './log/run-log.service.js';
 import { RunSearchController } from './run-search.controller.js';
 import { RunService } from './run.service.js';
-import { RunVersions } from './run-versions.js';
-import { versionRunsController } from './version-runs.controller.js';
-import { VersionRuns } from './version-runs.service.js';
+import { RunVersions } from './versions/run-versions.js';
+import { versionRunsController } from './versions/version-runs.controller.js';
+import { VersionRuns } from './versions/version-runs.service.js';
 
 @Module({
   imports: [

@@ -1,6 +1,6 @@
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import { toTime } from '../http/timestamps.js';
-import { LOG_LIMITS } from './run-log.rules.js';
+import { LOG_LIMITS } from './log/run-log.rules.js';
 
 /** The index of names admits no more than 2 700 bytes; 500 characters have 2 000 at most. */
 export const MAX_RUN_NAME = 500;

@@ -8,15 +8,20 @@ import type { Caller } from '../http/caller.js';
 import type { Page } from '../http/page.js';
 import { RunSearch } from '../search/run-search.js';
 import { TrackingKeys } from '../metrics/tracking-keys.js';
-import { RunLog } from './run-log.service.js';
+import { RunLog } from './log/run-log.service.js';
 import { runHex } from './run-id.js';
-import { checkLog } from './run-log.rules.js';
+import { checkLog } from './log/run-log.rules.js';
 import { listRuns, type RunListQuery } from './run-list.js';
 import { recordOf, noSuchRun, readRun, lockActiveRun, assertActive, type RunRecord } from './run-record.js';
 import { generateRunName } from './run-name.js';
 import { PARENT_TAG, RUN_NAME_TAG } from './run-tags.js';
 import { assertRunName, assertUser, pairsOf, toTimeOrNull } from './run.rules.js';
-import { RunVersions, tagsOfVersions, type EvaluatedVersion, type VersionGiven } from './run-versions.js';
+import {
+  RunVersions,
+  tagsOfVersions,
+  type EvaluatedVersion,
+  type VersionGiven,
+} from './versions/run-versions.js';
 import type { RunStatus } from './run.entity.js';
 
 type Time = number | string | Date;

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { sendArtifact } from '../../artifacts/artifact-download.js';
 import { ArtifactService } from '../../artifacts/artifact.service.js';
-import { parseVersionNumber } from '../../entries/version-number.js';
+import { parseVersionNumber } from '../../entries/versions/version-number.js';
 import type { Caller } from '../../http/caller.js';
 import { MlflowError } from '../protocol/mlflow-error.js';
 import type { Exchange, MlflowRoutes } from '../protocol/mlflow-routes.js';

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { ArtifactSource } from '../../entries/copy-artifacts.js';
+import type { ArtifactSource } from '../../entries/versions/copy-artifacts.js';
 import {
   RegistryReader,
   type RegisteredEntry,

@@ -1,11 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import type { StoredPrompt } from '#libs/core/content/types.js';
 import { RegistryReader, type RegisteredVersion } from '../../entries/registry.reader.js';
-import { RetirementService } from '../../entries/retirement.service.js';
-import { versionArtifactUri } from '../../entries/version-artifact-uri.js';
+import { RetirementService } from '../../entries/versions/retirement.service.js';
+import { versionArtifactUri } from '../../entries/versions/version-artifact-uri.js';
 import type { Tags } from '../../entries/tags.js';
-import { VersionNoteService } from '../../entries/version-note.service.js';
-import { VersionService } from '../../entries/version.service.js';
+import { VersionNoteService } from '../../entries/versions/version-note.service.js';
+import { VersionService } from '../../entries/versions/version.service.js';
 import type { Caller } from '../../http/caller.js';
 import { MlflowError } from '../protocol/mlflow-error.js';
 import type { Pair } from '../tracking/log-rules.js';

@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
-import { AliasService } from '../../entries/alias.service.js';
+import { AliasService } from '../../entries/aliases/alias.service.js';
 import { EntryService } from '../../entries/entry.service.js';
 import { RegistryReader, type RegisteredEntry } from '../../entries/registry.reader.js';
-import { RetirementService } from '../../entries/retirement.service.js';
+import { RetirementService } from '../../entries/versions/retirement.service.js';
 import { SharedNames, type SharedKind } from '../../entries/shared-names.js';
 import type { Caller } from '../../http/caller.js';
 import { isRefusal } from '../protocol/mlflow-error.js';

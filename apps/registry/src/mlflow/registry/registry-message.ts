@@ -1,7 +1,7 @@
 import type { ModelContent, StoredPrompt } from '#libs/core/content/types.js';
 import { IS_PROMPT_TAG } from '../../entries/registry-filter.js';
 import type { RegisteredEntry, RegisteredVersion } from '../../entries/registry.reader.js';
-import { versionArtifactUri } from '../../entries/version-artifact-uri.js';
+import { versionArtifactUri } from '../../entries/versions/version-artifact-uri.js';
 import { PROMPT_SOURCES, promptTagsOf } from './prompt-tags.js';
 
 type Tags = Readonly<Record<string, string>>;

@@ -1,6 +1,6 @@
 import { MAX_STORED_TAGS } from '../../entries/tags.js';
-import { STAGES, type Stage } from '../../entries/version-note.entity.js';
-import { MAX_VERSION_NUMBER } from '../../entries/version-number.js';
+import { STAGES, type Stage } from '../../entries/versions/version-note.entity.js';
+import { MAX_VERSION_NUMBER } from '../../entries/versions/version-number.js';
 import { invalidValue, missingValue, MlflowError } from '../protocol/mlflow-error.js';
 import { assertLength, assertName, type Pair } from '../tracking/log-rules.js';
 

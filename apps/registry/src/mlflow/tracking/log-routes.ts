@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import type { Caller } from '../../http/caller.js';
-import { RunLog } from '../../runs/run-log.service.js';
+import { RunLog } from '../../runs/log/run-log.service.js';
 import { parseRunId } from '../../runs/run-id.js';
-import type { LogInput, MetricInput } from '../../runs/run-log.rules.js';
+import type { LogInput, MetricInput } from '../../runs/log/run-log.rules.js';
 import { RUN_NAME_TAG } from '../../runs/run-tags.js';
 import { double, list, long, message, text, type RequestOf } from '../protocol/fields.js';
 import { isRefusal, MlflowError } from '../protocol/mlflow-error.js';

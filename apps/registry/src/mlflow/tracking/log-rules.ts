@@ -1,4 +1,4 @@
-import { LOG_LIMITS } from '../../runs/run-log.rules.js';
+import { LOG_LIMITS } from '../../runs/log/run-log.rules.js';
 import { invalidValue, MlflowError } from '../protocol/mlflow-error.js';
 
 // The native services are laxer about names and stricter about lengths; clients of MLflow expect its own rules and

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Caller } from '../../http/caller.js';
-import { LOG_LIMITS } from '../../runs/run-log.rules.js';
-import { RunLog } from '../../runs/run-log.service.js';
+import { LOG_LIMITS } from '../../runs/log/run-log.rules.js';
+import { RunLog } from '../../runs/log/run-log.service.js';
 import { RunService } from '../../runs/run.service.js';
 import { RunReader } from '../../search/run-reader.js';
 import { text } from '../protocol/fields.js';

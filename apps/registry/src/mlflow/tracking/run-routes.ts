@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { Caller } from '../../http/caller.js';
-import { LOG_LIMITS } from '../../runs/run-log.rules.js';
+import { LOG_LIMITS } from '../../runs/log/run-log.rules.js';
 import { RUN_NAME_TAG } from '../../runs/run-tags.js';
 import { RunService } from '../../runs/run.service.js';
 import { choice, list, long, message, text, type RequestOf } from '../protocol/fields.js';
