@@ -12,7 +12,7 @@ import { startStack } from './support/stack.js';
 const { values: options } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, write: { type: 'boolean', default: false } },
 });
-const rounds = options.quick ? 1 : 5;
+const rounds = options.quick ? 1 : 9;
 const table: Row[] = [];
 const keep = (found: Row[]): void => {
   for (const row of found)
