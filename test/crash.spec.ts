@@ -212,6 +212,14 @@ describe('rows of answers that callers have received', () => {
     const small = await ask(gateway.url, say('x'));
     expect(small.status).toBe(200);
     await eventually(async () => (await allRows()).length >= 3);
+    // What the caller was refused is no success, though the row tells what it would have been.
+    expect(
+      (await allRows()).map((row) => [row.status, row.error_code, row.response.length > 100_000]),
+    ).toEqual([
+      ['error', 'spool_full', true],
+      ['error', 'spool_full', true],
+      ['ok', null, false],
+    ]);
     expect((await allRows()).at(-1).id).toBe(small.headers.get('x-catena-inference-id'));
     expect(gateway.log.some((line) => line.err?.code === 'EFBIG')).toBe(true);
   });

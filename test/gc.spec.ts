@@ -2,14 +2,18 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { DataSource } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { VersionService } from '../apps/registry/src/entries/versions/version.service.js';
 import { BlobStore } from '../apps/registry/src/artifacts/blob-store.js';
 import { Collector } from '../apps/registry/src/gc/collector.js';
+import { ExperimentRemoval } from '../apps/registry/src/gc/experiment-removal.js';
+import { RunRemoval } from '../apps/registry/src/gc/run-removal.js';
+import { Tally } from '../apps/registry/src/gc/tally.js';
 import { parseAge, type GcScope } from '../apps/registry/src/gc/gc-scope.js';
 import { assertDeleted } from '../apps/registry/src/gc/gc-targets.js';
 import { DEFAULT_WORKSPACE_ID } from '../libs/platform/database/default-workspace.js';
-import { createVersion, getContent, keysIn, newBucketName, putContent } from './support/artifacts.js';
+import { createVersion, getContent, keysIn, newBucketName, putContent, until } from './support/artifacts.js';
 import { registryEnvironment, startTestRegistry, type TestRegistry } from './support/registry.js';
 
 const DAY_MS = 86_400_000;
@@ -210,6 +214,73 @@ describe('gc', () => {
     for (const run of [evaluated, source, hyphens, maker]) expect(await rowsOf(run)).toEqual(ALL);
     expect(await query(`SELECT FROM logged_model WHERE id = $1`, [model])).toHaveLength(1);
     await query(`DELETE FROM run_version`);
+  });
+
+  /** The database, where something happens between choosing what goes and removing it. */
+  function racing(happens: () => Promise<unknown>): { database: DataSource; happened: () => boolean } {
+    const database = registry.app.get(DataSource);
+    let happened = false;
+    const transaction = (work: (tx: EntityManager) => Promise<unknown>) =>
+      database.transaction((tx) => {
+        const given = tx.query.bind(tx);
+        tx.query = async (sql: string, values?: unknown[]): Promise<any> => {
+          const rows = await given(sql, values);
+          if (!happened && /SKIP LOCKED/.test(sql)) {
+            happened = true;
+            await happens();
+          }
+          return rows;
+        };
+        return work(tx);
+      });
+    return {
+      database: Object.assign(Object.create(database) as DataSource, { transaction }),
+      happened: () => happened,
+    };
+  }
+
+  it('leaves a run alone that a version begins to refer to while it is being chosen', async () => {
+    const run = await givenRun(40, 0, { x: 'chosen' });
+    const { database, happened } = racing(() => givenVersionOf({ runId: hex(run.id) }));
+    await new RunRemoval(database, new Tally()).remove(scope());
+    expect(happened()).toBe(true);
+    expect(await rowsOf(run)).toEqual(ALL);
+  });
+
+  it('leaves a logged model alone that a version begins to refer to while it is being chosen', async () => {
+    const model = await givenLoggedModel(0, { deletedDays: 40 });
+    const { database, happened } = racing(() => givenVersionOf({ modelId: `m-${hex(model)}` }));
+    await new ExperimentRemoval(database, new Tally()).remove(scope());
+    expect(happened()).toBe(true);
+    expect(await query(`SELECT FROM logged_model WHERE id = $1`, [model])).toHaveLength(1);
+  });
+
+  it('leaves alone what a version is being made from that nobody sees yet', async () => {
+    const [run, maker] = [await givenRun(40, 0, { x: 'source' }), await givenRun(40, 0, { x: 'maker' })];
+    const model = await givenLoggedModel(0, { run: maker, deletedDays: 40 });
+    await registry.call('POST', '/models', { name: 'under-way' });
+    const versions = registry.app.get(VersionService, { strict: false });
+    const caller = { workspaceId: DEFAULT_WORKSPACE_ID, actor: 'test' };
+    // Its transaction stands still at its last step but one: the version is written, and not committed.
+    await query('BEGIN');
+    await query(`LOCK TABLE version_source IN SHARE MODE`);
+    const content = { format: 'mlflow', source: 's3://b/x', runId: hex(run.id), modelId: `m-${hex(model)}` };
+    const registered = versions.registerAnew(caller, 'model', 'under-way', {
+      content,
+      description: null,
+      tags: {},
+    });
+    await until(
+      async () =>
+        (await query(`SELECT FROM pg_locks WHERE relation = 'version_source'::regclass AND NOT granted`))
+          .length,
+      'the version is being made',
+    );
+    expect(await collect()).not.toHaveProperty('runs');
+    await query('COMMIT');
+    await registered;
+    for (const kept of [run, maker]) expect(await rowsOf(kept)).toEqual(ALL);
+    expect(await query(`SELECT FROM logged_model WHERE id = $1`, [model])).toHaveLength(1);
   });
 
   it('removes bytes when the last that refers to them is gone, and their object later', async () => {

@@ -225,6 +225,13 @@ describe('the artifact proxy', () => {
     return response.statusCode;
   }
 
+  it('refuses a path of slashes at once, however long it is', async () => {
+    const path = `a${'/'.repeat(200_000)}b`;
+    const began = performance.now();
+    const { status } = await rpc('POST', 'artifacts/presigned-download-url', { run_id: 'x', path });
+    expect([status, performance.now() - began < 1_000]).toEqual([400, true]);
+  });
+
   it('answers 404 as MLflow does where there is nothing', async () => {
     const { root } = await createRun();
     const missing = '0123456789abcdef0123456789abcdef';
@@ -270,6 +277,78 @@ describe('the artifact proxy', () => {
     expect(
       (await send('GET', proxied('loose/a'), { headers: { 'x-mlflow-workspace': 'none' } })).status,
     ).toBe(404);
+  });
+});
+
+describe('files of another workspace', () => {
+  const other = { 'x-mlflow-workspace': 'apart' };
+  const otherId = '00000000-0000-7000-8000-00000000000c';
+  const query = async (sql: string, values: unknown[] = []) =>
+    (await registry.database.client.query(sql, values)).rows;
+  const everything = () => query('SELECT * FROM artifact ORDER BY id');
+  beforeAll(() =>
+    query(`INSERT INTO workspace (id, name, created_at) VALUES ($1, 'apart', now())`, [otherId]),
+  );
+
+  it.each([
+    ['a run', async () => (await createRun()).root],
+    [
+      'a logged model',
+      async () => {
+        const { body } = await rpc('POST', 'logged-models', { experiment_id: experiment, name: 'm' });
+        return body.model.info.artifact_uri.replace('mlflow-artifacts:/', '');
+      },
+    ],
+    [
+      'a trace',
+      async () => {
+        await query(
+          `INSERT INTO trace (id, workspace_id, trace_id, experiment, time_ms, state, metadata, tags, finalized, created_at)
+           SELECT gen_random_uuid(), workspace_id, 'tr-apart', serial, 0, 'OK', '{}', '{}', true, now()
+             FROM experiment WHERE number = $1`,
+          [experiment],
+        );
+        return `${experiment}/traces/tr-apart/artifacts`;
+      },
+    ],
+  ])('of %s are neither read, nor written, nor deleted', async (_, make) => {
+    const root = await make();
+    expect((await put(`${root}/a`, 'a')).status).toBe(200);
+    const before = await everything();
+    const json = { 'content-type': 'application/json', ...other };
+    const begin = JSON.stringify({ path: 'b', num_parts: 1 });
+    for (const [method, path, init] of [
+      ['GET', proxied(`${root}/a`), { headers: other }],
+      ['PUT', proxied(`${root}/a`), { headers: other, body: 'theirs' }],
+      ['PUT', proxied(`${root}/b`), { headers: other, body: 'theirs' }],
+      ['DELETE', proxied(`${root}/a`), { headers: other }],
+      ['DELETE', proxied(root), { headers: other }],
+      ['GET', `/api/2.0/mlflow-artifacts/presigned/${root}/a`, { headers: other }],
+      ['POST', `/api/2.0/mlflow-artifacts/mpu/create/${root}`, { headers: json, body: begin }],
+    ] as [string, string, RequestInit][])
+      expect([method, path, (await send(method, path, init)).status]).toEqual([method, path, 404]);
+    const listed = await send('GET', `${proxied('')}?path=${root}`, { headers: other });
+    expect([listed.status, listed.body]).toEqual([200, {}]);
+    expect(await everything()).toEqual(before);
+    expect(await rowsOf(registry, 'artifact_upload')).toEqual([]);
+  });
+
+  it('of a version are not added to by its name', async () => {
+    await query(
+      `INSERT INTO entry (id, workspace_id, kind, name, tags, latest_version, created_at, created_by, updated_at)
+       VALUES (gen_random_uuid(), $1, 'model', 'apart', '{}', 1, now(), 'test', now())`,
+      [otherId],
+    );
+    const [{ id }] = await query(
+      `INSERT INTO version (id, workspace_id, entry_id, number, digest, content, created_at, created_by)
+       SELECT gen_random_uuid(), workspace_id, id, 1, 'sha256:' || encode(sha256('{}'), 'hex'), '{}', now(), 'test'
+         FROM entry WHERE name = 'apart' RETURNING id`,
+    );
+    const base = '/models/apart/versions/1/artifacts';
+    expect((await putContent(registry, base, 'x', 'x')).status).toBe(404);
+    expect((await registry.call('GET', base)).status).toBe(404);
+    expect((await send('GET', proxied(`versions/${id}/x`))).status).toBe(404);
+    expect(await query('SELECT FROM artifact WHERE version_id = $1', [id])).toEqual([]);
   });
 });
 

@@ -300,6 +300,76 @@ it('one id in two workspaces names two traces, and neither is seen from the othe
   expect(removed.body).toEqual({ traces_deleted: 0 });
 });
 
+describe('a trace of another workspace', () => {
+  const traceId = `tr-${newTraceId()}`;
+  const assessment = { assessment_name: 'a', feedback: { value: 1 }, source: { source_type: 'HUMAN' } };
+  const experiment_ids = ['0'];
+  let assessmentId: string;
+  let whole: unknown;
+  const apart = { 'x-mlflow-workspace': 'apart', ...JSON_TYPE };
+  const read = async () =>
+    (await calls.raw('GET', `${V3}/traces/get?trace_id=${traceId}`, undefined, apart)).body.trace;
+  beforeAll(async () => {
+    await registry.database.client.query(
+      `INSERT INTO workspace (id, name, created_at) VALUES (gen_random_uuid(), 'apart', now())`,
+    );
+    await send(otlpJson([{ traceId: traceId.slice(3) }]), apart, '0');
+    await calls.raw('PATCH', `${V3}/traces/${traceId}/tags`, '{"key":"k","value":"v"}', apart);
+    const body = JSON.stringify({ assessment });
+    const made = await calls.raw('POST', `${V3}/traces/${traceId}/assessments`, body, apart);
+    assessmentId = made.body.assessment.assessment_id;
+    whole = await read();
+  });
+  const expectUntouched = async (answer: Promise<MlflowAnswer>) => {
+    expect((await answer).status).toBe(404);
+    expect(await read()).toEqual(whole);
+  };
+
+  it.each<[string, string, object?]>([
+    ['GET', ''],
+    ['PATCH', '/tags', { key: 'k', value: 'ours' }],
+    ['DELETE', '/tags', { key: 'k' }],
+    ['POST', '/assessments', { assessment }],
+  ])('is not there for %s /traces/…%s', (method, path, body) =>
+    expectUntouched(v3(method, `/traces/${traceId}${path}`, body)),
+  );
+
+  it.each<[string, object?]>([
+    ['GET'],
+    ['PATCH', { assessment: { feedback: { value: 2 } }, update_mask: 'feedback' }],
+    ['DELETE'],
+  ])('is not there for %s of its assessment', (method, body) =>
+    expectUntouched(v3(method, `/traces/${traceId}/assessments/${assessmentId}`, body)),
+  );
+
+  it('is not there for links to prompts, nor for the end of version 2', async () => {
+    const prompt_versions = [{ name: 'p', version: '1' }];
+    await expectUntouched(calls.post('/traces/link-prompts', { trace_id: traceId, prompt_versions }));
+    const end = JSON.stringify({ timestamp_ms: 9, status: 'ERROR', request_metadata: [], tags: [] });
+    await expectUntouched(calls.raw('PATCH', `/api/2.0/mlflow/traces/${traceId}`, end, JSON_TYPE));
+  });
+
+  it('is neither found, nor counted, nor deleted with others', async () => {
+    expect(await search('', '0')).not.toContain(traceId);
+    const infos = await v3('GET', `/traces/batchGet?trace_ids=${traceId}`);
+    expect(JSON.stringify(infos.body)).not.toContain(traceId);
+    const counted = await v3('POST', '/traces/metrics', {
+      experiment_ids,
+      view_type: 'TRACES',
+      metric_name: 'trace_count',
+      aggregations: [{ aggregation_type: 'COUNT' }],
+      filters: ["trace.tag.k = 'v'"],
+    });
+    expect(counted.body.data_points[0].values).toEqual({ COUNT: 0 });
+    const gone = await v3('POST', '/traces/delete-traces', {
+      experiment_id: '0',
+      max_timestamp_millis: Date.now() * 2,
+    });
+    expect(gone.status).toBe(200);
+    expect(await read()).toEqual(whole);
+  });
+});
+
 it('what is not implemented says so', async () => {
   const { status, body } = await v3('POST', '/prompt-optimization/jobs', {});
   expect([status, body.error_code]).toEqual([501, 'NOT_IMPLEMENTED']);

@@ -1,5 +1,6 @@
 import { DataSource } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { DeliveryRows } from '../apps/registry/src/webhooks/delivery-rows.js';
 import { RegistryEvents } from '../apps/registry/src/webhooks/registry-events.js';
 import { dataSourceOptions } from '../libs/platform/database/data-source.js';
 import { DEFAULT_WORKSPACE_ID } from '../libs/platform/database/default-workspace.js';
@@ -100,6 +101,19 @@ describe('deliveries of webhooks', () => {
     for (const path of paths) {
       const got = receiver.received.filter(({ url }) => url === path);
       expect(got.map(({ body }) => body.data.name)).toEqual(names);
+    }
+  });
+
+  it('are claimed by one of many that ask at the same moment', async () => {
+    const registry = await start();
+    await givenWebhook(registry, receiver.url);
+    await registry.stop(); // the deliveries are this test's
+    const rows = new DeliveryRows(source);
+    for (let round = 0; round < 20; round++) {
+      await created(`chain-${round}`);
+      const claims = await Promise.all(Array.from({ length: 4 }, () => rows.claim(8, 60_000)));
+      expect(claims.flat().map(({ attempt }) => attempt)).toEqual([1]);
+      await database.client.query('DELETE FROM webhook_delivery');
     }
   });
 

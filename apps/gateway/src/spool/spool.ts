@@ -70,19 +70,23 @@ export class SpooledInference implements PendingRecord {
 class PendingClosing implements PendingRecord {
   constructor(
     private readonly spool: Spool,
-    private readonly row: ShippableRow,
-    private readonly listener: SpoolListener,
+    readonly row: ShippableRow,
+    readonly inference: SpooledInference,
+    readonly closing: ClosingMeta,
+    /** As `Spool.close` takes it. */
+    readonly request: Buffer | undefined,
+    readonly response: Buffer | undefined,
   ) {}
 
   written(segment: Segment, position: Position): void {
     segment.live++;
     this.row.closedIn = segment;
-    this.spool.closingWritten(this.row, position);
-    this.listener.onClosed(undefined);
+    this.spool.closingWritten(this, position);
+    this.inference.listener.onClosed(undefined);
   }
 
   failed(error: Error): void {
-    this.listener.onClosed(this.spool.closingFailed(this.row, error));
+    this.inference.listener.onClosed(this.spool.closingFailed(this, error));
   }
 }
 
@@ -158,22 +162,17 @@ export class Spool {
     request: Buffer | undefined,
     response: Buffer | undefined,
   ): void {
-    this.metrics.ended[closing.status]++;
     if (inference.dropped) {
+      this.metrics.ended[closing.status]++;
       this.metrics.dropped.inc();
       this.tellLater(() => inference.listener.onClosed(undefined));
       return;
     }
     const answer = response && storableBody(response);
     const meta = closingMeta(inference.columns, inference.position!, closing);
-    const row = shippableRow(
-      inference.columns,
-      meta,
-      request ?? inference.request,
-      answer,
-      inference.segment,
-    );
-    this.writer.append('closing', meta, request, answer, new PendingClosing(this, row, inference.listener));
+    const row = rowOf(inference, meta, request, answer);
+    const pending = new PendingClosing(this, row, inference, closing, request, answer);
+    this.writer.append('closing', meta, request, answer, pending);
   }
 
   /** Rows are in PostgreSQL, or in quarantine. */
@@ -204,21 +203,29 @@ export class Spool {
     inference.listener.onOpened(undefined);
   }
 
-  closingWritten(row: ShippableRow, position: Position): void {
+  closingWritten({ row, closing }: PendingClosing, position: Position): void {
     this.writer.expected--;
+    this.metrics.ended[closing.status]++;
     this.metrics.pendingRows++;
     this.backlog.push(row, position);
     this.onRow();
   }
 
-  /** The row still goes to PostgreSQL from memory; only a crash right now would leave it `interrupted`. */
-  closingFailed(row: ShippableRow, error: Error): Error | undefined {
+  /**
+   * The row still goes to PostgreSQL from memory; only a crash right now would leave it `interrupted`. An answer that
+   * the caller is refused is no `ok`, though the row has it: nobody else got it.
+   */
+  closingFailed(pending: PendingClosing, error: Error): Error | undefined {
     this.writer.expected--;
     this.logFailure(error, 'closings cannot be spooled; their rows are in memory only');
+    const refused = this.options.whenFull === 'refuse';
+    const closing =
+      refused && pending.closing.status === 'ok' ? notDelivered(pending.closing, error) : undefined;
+    this.metrics.ended[(closing ?? pending.closing).status]++;
     this.metrics.pendingRows++;
-    this.backlog.push(row, undefined);
+    this.backlog.push(closing ? replacedRow(pending, closing) : pending.row, undefined);
     this.onRow();
-    return this.options.whenFull === 'refuse' ? error : undefined;
+    return refused ? error : undefined;
   }
 
   private interrupt(unclosed: readonly Unclosed[]): void {
@@ -249,6 +256,28 @@ export class Spool {
     this.lastLogs.set(what, now);
     this.logger.error({ err: error }, what);
   }
+}
+
+function rowOf(
+  inference: SpooledInference,
+  meta: Buffer,
+  request: Buffer | undefined,
+  answer: Buffer | undefined,
+): ShippableRow {
+  return shippableRow(inference.columns, meta, request ?? inference.request, answer, inference.segment);
+}
+
+function replacedRow(
+  { row, inference, request, response }: PendingClosing,
+  closing: ClosingMeta,
+): ShippableRow {
+  releaseRow(row);
+  return rowOf(inference, closingMeta(inference.columns, inference.position!, closing), request, response);
+}
+
+function notDelivered(closing: ClosingMeta, error: Error): ClosingMeta {
+  const errorMessage = `The caller was refused the answer, because it could not be recorded: ${error.message}`;
+  return { ...closing, status: 'error', errorCode: 'spool_full', errorMessage };
 }
 
 const DROPPING = 'the spool takes no records; requests are answered without a row';

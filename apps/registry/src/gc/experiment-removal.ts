@@ -58,7 +58,12 @@ export class ExperimentRemoval {
       `SELECT m.id ${MODELS} AND ${where} AND NOT ${NAMED_BY_VERSION} LIMIT ${BATCH} FOR UPDATE OF m SKIP LOCKED`,
       [...parameters, scope.before],
     );
-    const ids = [found.map(({ id }) => id)];
+    // Looked at again under the lock, as runs are.
+    const still: { id: string }[] = await tx.query(
+      `SELECT m.id FROM logged_model m WHERE m.id = ANY ($1::uuid[]) AND NOT ${NAMED_BY_VERSION}`,
+      [found.map(({ id }) => id)],
+    );
+    const ids = [still.map(({ id }) => id)];
     await tx.query(`DELETE FROM logged_model_metric WHERE logged_model_id = ANY ($1::uuid[])`, ids);
     await tx.query(`DELETE FROM run_model WHERE logged_model_id = ANY ($1::uuid[])`, ids);
     const artifacts = `DELETE FROM artifact WHERE logged_model_id = ANY ($1::uuid[])`;

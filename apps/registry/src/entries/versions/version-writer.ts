@@ -11,6 +11,8 @@ import type { Tags } from '../tags.js';
 import { Version } from './version.entity.js';
 import { VersionNote } from './version-note.entity.js';
 import { VersionReference } from './version-reference.entity.js';
+import { parseLoggedModelId } from '../../logged-models/logged-model-id.js';
+import { parseRunId } from '../../runs/run-id.js';
 import { VersionSource } from './version-source.entity.js';
 
 export interface NewVersion extends PinnedContent {
@@ -84,11 +86,30 @@ async function insertSource(
   tx: EntityManager,
 ): Promise<void> {
   if (kind !== 'model' || content.source === undefined) return;
-  await tx.getRepository(VersionSource).insert({
-    versionId: version.id,
-    workspaceId: version.workspaceId,
-    source: content.source,
-    runId: content.format === 'mlflow' ? (content.runId ?? null) : null,
-    modelId: content.format === 'mlflow' ? (content.modelId ?? null) : null,
-  });
+  const { workspaceId } = version;
+  const { runId = null, modelId = null } = content.format === 'mlflow' ? content : {};
+  if (runId !== null || modelId !== null) await holdSource(workspaceId, runId, modelId, tx);
+  await tx
+    .getRepository(VersionSource)
+    .insert({ versionId: version.id, workspaceId, source: content.source, runId, modelId });
+}
+
+/** Until the version is there to see, `gc` must pass over what it was made from: it does, where that is locked. */
+async function holdSource(
+  workspaceId: string,
+  runId: string | null,
+  modelId: string | null,
+  tx: EntityManager,
+): Promise<void> {
+  const model = modelId === null ? undefined : parseLoggedModelId(modelId);
+  const run = runId === null ? undefined : parseRunId(runId);
+  const held: { sourceRunId: string | null }[] = await tx.query(
+    `SELECT source_run_id AS "sourceRunId" FROM logged_model WHERE workspace_id = $1 AND id = $2 FOR KEY SHARE`,
+    [workspaceId, model ?? null],
+  );
+  await tx.query(`SELECT FROM run WHERE workspace_id = $1 AND id IN ($2, $3) ORDER BY id FOR KEY SHARE`, [
+    workspaceId,
+    run ?? null,
+    held[0]?.sourceRunId ?? null,
+  ]);
 }

@@ -23,7 +23,7 @@ const PROXY_URL = /^https?:\/\/.*\/api\/2\.0\/mlflow-artifacts\/artifacts\/?/;
  * @throws MlflowError INVALID_PARAMETER_VALUE for a path that leads elsewhere.
  */
 export function locate(path: string): ArtifactLocation {
-  const trimmed = path.replace(/\/+$/, '');
+  const trimmed = withoutSlashes(path);
   if (trimmed !== '' && problemOfPath(trimmed) !== undefined) throw invalidPath();
   const segments = trimmed.split('/');
   const rest = (from: number): string => segments.slice(from).join('/');
@@ -68,7 +68,7 @@ export function decodePath(path: string): string {
 
 /** A path that clients give relative to an owner; '' for its root. @throws MlflowError INVALID_PARAMETER_VALUE. */
 export function relativePath(given: string | undefined): string {
-  const path = (given ?? '').replace(/\/+$/, '');
+  const path = withoutSlashes(given ?? '');
   if (given?.startsWith('/') || (path !== '' && problemOfPath(path) !== undefined)) throw invalidPath();
   return path === '.' ? '' : path;
 }
@@ -81,6 +81,13 @@ export function relativePath(given: string | undefined): string {
 export function refuseVersion({ owner }: ArtifactLocation): void {
   if (owner.kind === 'version')
     throw new DomainError('IMMUTABLE', 'Artifacts of versions never change; register another version.');
+}
+
+/** Without the slashes at its end. `/\/+$/` would take the square of those inside. */
+function withoutSlashes(path: string): string {
+  let end = path.length;
+  while (path[end - 1] === '/') end--;
+  return path.slice(0, end);
 }
 
 /** As MLflow says it. */
