@@ -17,7 +17,7 @@ const CONCURRENCY = 8;
 /** Beyond the time-out of an attempt: for the claim before and the log after it. */
 const LEASE_MARGIN_MS = 5_000;
 /** How long attempts under way may go on at the end of the process. */
-const STOP_MS = 2_000;
+const STOP_MS = 5_000;
 const GONE = 410;
 
 /**
