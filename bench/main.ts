@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util';
 import { assignment } from './assignment.js';
 import { chat, keepAlive, resolve, scale } from './http.js';
+import { replicas } from './replicas.js';
 import { rows } from './rows.js';
 import { keepTable, markdownTable, type Row } from './support/report.js';
 import { startStack } from './support/stack.js';
@@ -27,6 +28,7 @@ try {
   keep(await chat(stack, rounds));
   keep(await keepAlive(stack));
   keep(await rows(stack, rounds));
+  keep(await replicas(stack, Math.min(rounds, 3)));
   keep(await scale(stack, rounds));
 } finally {
   await stack.stop();

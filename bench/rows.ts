@@ -142,6 +142,9 @@ function opening(): OpeningMeta {
     assignment: 'split',
     streamed: false,
     metadata: null,
+    dataClass: 'internal',
+    apiKey: null,
+    team: null,
   };
 }
 
@@ -157,6 +160,9 @@ const CLOSING: ClosingMeta = {
   schemaValid: null,
   inputTokens: 40,
   outputTokens: 60,
+  cachedInputTokens: 16,
+  cacheWriteInputTokens: null,
+  reasoningTokens: null,
   costMicroUsd: 42,
   latencyMs: 12.5,
   ttftMs: null,

@@ -26,6 +26,7 @@ describe('when the model endpoint or the caller fails', () => {
       {
         CATENA_CONNECT_TIMEOUT_MS: '300',
         CATENA_HEADERS_TIMEOUT_MS: '300',
+        CATENA_TTFT_TIMEOUT_MS: '500',
         CATENA_IDLE_TIMEOUT_MS: '300',
         CATENA_TOTAL_TIMEOUT_MS: String(TOTAL_TIMEOUT_MS),
       },
@@ -53,10 +54,10 @@ describe('when the model endpoint or the caller fails', () => {
       ['http-503', 502, 'upstream_error'],
       ['http-502-html', 502, 'upstream_error'],
       ['reset', 502, 'upstream_reset'],
-      ['stall', 504, 'upstream_timeout'],
+      ['stall', 504, 'upstream_headers_timeout'],
       ['cut-mid-stream', 502, 'upstream_reset'],
       ['cut-mid-stream-fin', 502, 'upstream_reset'],
-      ['stall-mid-stream', 504, 'upstream_timeout'],
+      ['stall-mid-stream', 504, 'upstream_idle_timeout'],
       ['malformed-frame', 502, 'upstream_malformed'],
       ['error-frame', 502, 'upstream_error'],
     ])('answers %s of a whole answer with %i %s, and the row says so', async (fault, status, code) => {
@@ -77,8 +78,8 @@ describe('when the model endpoint or the caller fails', () => {
 
     it.each<[string, number, string]>([
       ['http-500', 502, 'upstream_error'],
-      ['stall', 504, 'upstream_timeout'],
-      ['stall-mid-stream;after=0', 504, 'upstream_timeout'],
+      ['stall', 504, 'upstream_headers_timeout'],
+      ['stall-mid-stream;after=0', 504, 'upstream_ttft_timeout'],
       ['end-mid-stream;after=0', 502, 'upstream_stream_interrupted'],
       ['malformed-frame;after=0', 502, 'upstream_malformed'],
     ])('answers %s of a stream with the status %i, for nothing was sent yet', async (fault, status, code) => {
@@ -155,7 +156,7 @@ describe('when the model endpoint or the caller fails', () => {
       ['cut-mid-stream', 'upstream_reset'],
       ['cut-mid-stream-fin', 'upstream_reset'],
       ['end-mid-stream', 'upstream_stream_interrupted'],
-      ['stall-mid-stream', 'upstream_timeout'],
+      ['stall-mid-stream', 'upstream_idle_timeout'],
       ['malformed-frame', 'upstream_malformed'],
       ['error-frame', 'upstream_error'],
     ])(

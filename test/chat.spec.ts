@@ -244,7 +244,7 @@ describe('chat completions through the gateway', () => {
     it('is refused when the header is sent twice, and is not one unit made of two', async () => {
       const send = (...lines: string[]) =>
         new Promise<{ status: number; text: string }>((resolve, reject) => {
-          const headers = ['host', 'x', ...lines.flatMap((unit) => ['x-catena-unit', unit])];
+          const headers = ['host', 'localhost', ...lines.flatMap((unit) => ['x-catena-unit', unit])];
           httpRequest(`${stack.gateway.url}/v1/chat/completions`, { method: 'POST', headers }, (response) => {
             let text = '';
             response.setEncoding('utf8').on('data', (chunk) => (text += chunk));

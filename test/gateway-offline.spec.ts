@@ -2,6 +2,7 @@ import { mkdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { SnapshotStore } from '../apps/gateway/src/snapshot/snapshot.store.js';
 import { digestOf } from '../libs/core/canonical/canonical.js';
 import { createTestDatabase, type TestDatabase } from './support/database.js';
 import { eventually, startTestGateway, temporaryDirectory } from './support/gateway.js';
@@ -76,6 +77,41 @@ describe('the gateway without PostgreSQL', () => {
     await second.close();
   });
 
+  it('remembers over its own restart what is cleared for what, and what it costs', async () => {
+    await database.client.query(
+      `UPDATE endpoint SET data_class = 'restricted', payloads = 'hash' WHERE name = 'tickets'`,
+    );
+    await database.client.query(
+      `UPDATE model_endpoint SET clearance = 'public', model_prices = $1, cached_input_micro_usd_per_million_tokens = 7,
+              cache_write_input_micro_usd_per_million_tokens = 8, reasoning_micro_usd_per_million_tokens = 9`,
+      [JSON.stringify({ small: { inputMicroUsdPerMillionTokens: 1, outputMicroUsdPerMillionTokens: 2 } })],
+    );
+    const told = async () => {
+      const gateway = await startTestGateway(url, { dataDir });
+      const snapshot = gateway.gateway.app.get(SnapshotStore, { strict: false }).find()!;
+      await gateway.close();
+      const { dataClass, payloads } = snapshot.endpoints.get('tickets')!;
+      const { clearance, prices } = snapshot.modelEndpoints.get('gpu')!;
+      return { dataClass, payloads, clearance, prices };
+    };
+    const before = await told();
+    proxy.cut();
+    expect(await told()).toEqual(before);
+    expect(before).toMatchObject({
+      dataClass: 'restricted',
+      payloads: 'hash',
+      clearance: 'public',
+      prices: {
+        cachedInputMicroUsdPerMillionTokens: 7,
+        cacheWriteInputMicroUsdPerMillionTokens: 8,
+        reasoningMicroUsdPerMillionTokens: 9,
+        byModel: new Map([
+          ['small', { inputMicroUsdPerMillionTokens: 1, outputMicroUsdPerMillionTokens: 2 }],
+        ]),
+      },
+    });
+  });
+
   it('keeps the snapshot that a killed gateway had, for it is saved soon after each change', async () => {
     const gateway = await startTestGateway(url, { dataDir });
     const made = await rows.setSplit('tickets', [{ name: 'saved', weightBps: 10_000, chain }]);
@@ -147,7 +183,7 @@ describe('the gateway without PostgreSQL', () => {
       (text) => {
         const body = text
           .slice(0, text.lastIndexOf('\n', text.length - 2) + 1)
-          .replace('"version":1', '"version":2');
+          .replace(/"version":\d+/, '"version":999');
         const { count } = JSON.parse(text.trimEnd().split('\n').at(-1)!);
         return `${body}${JSON.stringify({ count, sha256: digestOf(body).slice('sha256:'.length) })}\n`;
       },

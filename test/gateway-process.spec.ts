@@ -77,7 +77,7 @@ describe('the gateway process', () => {
       const socket = connect(Number(new URL(url).port), '127.0.0.1');
       let answer = '';
       socket.setEncoding('utf8').on('data', (chunk: string) => (answer += chunk));
-      socket.write('GET /healthz HTTP/1.1\r\nhost: x\r\n');
+      socket.write('GET /healthz HTTP/1.1\r\nhost: localhost\r\n');
       await new Promise((resolve) => setTimeout(resolve, 100));
       child.kill(signal);
       await new Promise((resolve) => setTimeout(resolve, 100));

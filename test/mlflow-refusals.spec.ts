@@ -216,7 +216,7 @@ describe("MLflow's protocol refuses", () => {
     const huge = JSON.stringify({ run_id: run(), key: 'k', value: 'x'.repeat(12_000_000) });
     const small = JSON.stringify({ run_id: run(), key: 'k', value: 'v' });
     const head = (body: string) =>
-      `POST /api/2.0/mlflow/runs/set-tag HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
+      `POST /api/2.0/mlflow/runs/set-tag HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
     const socket = connect(Number(port), hostname);
     socket.pause();
     for (const body of [huge, small])

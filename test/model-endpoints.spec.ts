@@ -46,6 +46,20 @@ describe('model endpoints', () => {
     expect((await registry.call('GET', '/model-endpoints/defaults')).body).toEqual(body);
   });
 
+  it('speak a protocol in one of its versions, which can be changed and cleared', async () => {
+    for (const protocol of ['openai', 'azure-openai', 'anthropic'])
+      expect((await create({ protocol })).body).toMatchObject({ protocol, apiVersion: null });
+    const { body } = await create({ protocol: 'azure-openai', apiVersion: '2025-04-01-preview' });
+    expect(body.apiVersion).toBe('2025-04-01-preview');
+    const patch = async (fields: object) =>
+      (await registry.call('PATCH', `/model-endpoints/${body.name}`, fields)).body;
+    expect((await patch({ apiVersion: '2024-10-21' })).apiVersion).toBe('2024-10-21');
+    expect((await patch({ models: ['other'] })).apiVersion).toBe('2024-10-21');
+    expect((await patch({ apiVersion: null })).apiVersion).toBeNull();
+    for (const apiVersion of ['', 'a b', 'x&y=1', 'x\r\ny: z', 'v'.repeat(65), 3])
+      expect((await create({ protocol: 'anthropic', apiVersion })).status).toBe(400);
+  });
+
   it('tell the gateways of every change, once', async () => {
     const { id, name } = (await create()).body;
     expect(await changes(id)).toBe(1);

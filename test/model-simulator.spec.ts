@@ -284,6 +284,8 @@ describe('faults', () => {
     ['http-503', 503, '1', 'application/json'],
     ['http-500', 500, null, 'application/json'],
     ['http-502-html', 502, null, 'text/html'],
+    ['http-200-html', 200, null, 'text/html'],
+    ['http-status;status=529', 529, null, 'application/json'],
   ])('%s', async (fault, status, retryAfter, type) => {
     await start();
     const response = await post(broken(fault));
@@ -337,6 +339,30 @@ describe('faults', () => {
     const plain = (text: string) => text.replaceAll(/"(id|model)":"[^"]*"|"created":\d+/g, '');
     expect(plain(seen.text)).toBe(plain(right));
     expect(seen.pieces.length).toBeGreaterThan(seen.text.length / 20);
+  });
+
+  it('heartbeats come instead of tokens, in a stream and in an answer in one piece', async () => {
+    await start();
+    /** What came before the fifth heartbeat. */
+    const read = async (more: object, beat: RegExp) => {
+      const response = await post(broken('heartbeats;after=2', more));
+      let text = '';
+      for await (const piece of response.body!) {
+        text += Buffer.from(piece).toString();
+        if ((text.match(beat)?.length ?? 0) > 4) break;
+      }
+      return text;
+    };
+    expect((await read(stream, /: still here/g)).match(/"delta":\{"content":"[^"]/g)).toHaveLength(2);
+    expect(await read({}, / /g)).toMatch(/^ +$/);
+  });
+
+  it.each([{}, stream])('huge sends more than 100 MiB %j', async (more) => {
+    await start();
+    const response = await post(broken('huge', more));
+    let bytes = 0;
+    for await (const piece of response.body!) bytes += piece.length;
+    expect(bytes).toBeGreaterThan(100 * 1024 * 1024);
   });
 
   it('frees the slot of a stalled stream when the client leaves', async () => {

@@ -29,7 +29,7 @@ import {
 } from '../apps/gateway/src/spool/spool.js';
 import { SpoolMetrics } from '../apps/gateway/src/spool/spool.metrics.js';
 import { servedColumns } from '../apps/gateway/src/spool/columns.js';
-import type { ClosingMeta, OpeningMeta } from '../apps/gateway/src/spool/record.js';
+import { recordLength, type ClosingMeta, type OpeningMeta } from '../apps/gateway/src/spool/record.js';
 import { DEFAULT_WORKSPACE_ID } from '../libs/platform/database/default-workspace.js';
 import { createTestDatabase, type TestDatabase } from './support/database.js';
 import { eventually } from './support/gateway.js';
@@ -60,6 +60,9 @@ function opening(fields: Partial<OpeningMeta> = {}): OpeningMeta {
     assignment: 'split',
     streamed: false,
     metadata: null,
+    dataClass: 'restricted',
+    apiKey: 'checkout',
+    team: 'payments',
     ...fields,
   };
 }
@@ -77,12 +80,35 @@ function closing(fields: Partial<ClosingMeta> = {}): ClosingMeta {
     schemaValid: true,
     inputTokens: 1,
     outputTokens: 2,
+    cachedInputTokens: 1,
+    cacheWriteInputTokens: 0,
+    reasoningTokens: null,
     costMicroUsd: 5_000_000_000,
     latencyMs: 12.5,
     ttftMs: null,
     ...fields,
   };
 }
+
+/** A segment as the version before wrote it: kinds 3 and 4, without the last three columns of each. */
+function asFormerly(segment: Buffer): Buffer {
+  const records: Buffer[] = [];
+  for (let at = 0, length: number; at < segment.length; at += length) {
+    length = recordLength(segment, at)!;
+    const record = segment.subarray(at, at + length);
+    const metaEnd = 17 + record.readUInt32LE(5);
+    const added = record[4] === 5 ? OPENING_ADDED : CLOSING_ADDED;
+    const former = Buffer.concat([record.subarray(0, metaEnd - added), record.subarray(metaEnd)]);
+    former[4] = record[4]! - 2;
+    former.writeUInt32LE(metaEnd - 17 - added, 5);
+    former.writeUInt32LE(crc32(former.subarray(4)), 0);
+    records.push(former);
+  }
+  return Buffer.concat(records);
+}
+/** Bytes of 'restricted', 'checkout' and 'payments' with their lengths; of two integers and a null. */
+const OPENING_ADDED = 3 * 4 + 10 + 8 + 8;
+const CLOSING_ADDED = 3 * 4 + 4 + 4;
 
 /** A spool with its shipper, as one process has them. */
 class Process {
@@ -203,6 +229,12 @@ describe('the spool', () => {
       latency_ms: 12.5,
       ttft_ms: 1.25,
       metadata: '{"a":1}',
+      data_class: 'restricted',
+      api_key: 'checkout',
+      team: 'payments',
+      cached_input_tokens: 1,
+      cache_write_input_tokens: 0,
+      reasoning_tokens: null,
       request: REQUEST.toString(),
       response: '{"choices":[]}',
     });
@@ -351,6 +383,38 @@ describe('the spool', () => {
       expect(await readFile(join(directory, '000000000001.seg.damaged'))).toEqual(former);
       expect(await damages(process)).toBe(1);
       expect(errors()).toHaveLength(1);
+    });
+
+    it('ships what a gateway without data classes left, with nothing in the columns it did not know', async () => {
+      const first = begin();
+      const done = await first.complete();
+      const cut = await first.open();
+      first.die();
+      const path = join(directory, '000000000001.seg');
+      await writeFile(path, asFormerly(await readFile(path)));
+      ship(begin());
+      await stored(2);
+      expect(
+        (await rows()).map((row) => [
+          row.id,
+          row.status,
+          row.metadata,
+          row.ttft_ms,
+          row.request,
+          row.response,
+        ]),
+      ).toEqual([
+        [done, 'ok', null, null, REQUEST.toString(), '{"choices":[]}'],
+        [cut.id, 'interrupted', null, null, REQUEST.toString(), null],
+      ]);
+      for (const row of await rows())
+        expect([row.data_class, row.team, row.cached_input_tokens, row.reasoning_tokens]).toEqual([
+          null,
+          null,
+          null,
+          null,
+        ]);
+      expect(await damaged()).toEqual([]);
     });
 
     it('keeps the file over restarts, without reading it again or giving its number to another', async () => {

@@ -32,15 +32,18 @@ export interface SplitGiven {
 export class ServingRows {
   private depth = 0;
 
-  constructor(private readonly client: ClientBase) {}
+  constructor(
+    private readonly client: ClientBase,
+    private readonly workspaceId = DEFAULT_WORKSPACE_ID,
+  ) {}
 
   /** A version with the next number of its entry, which is made when it is not there; content it has is that version. */
   async addVersion(kind: 'prompt' | 'model' | 'chain', name: string, content: Json): Promise<VersionRow> {
     const { text, digest } = canonical(content);
     const held = await this.client.query<{ id: string; version: number }>(
       `SELECT v.id, v.number AS version FROM version v JOIN entry e ON e.id = v.entry_id
-        WHERE e.kind = $1 AND e.name = $2 AND v.digest = $3`,
-      [kind, name, digest],
+        WHERE e.kind = $1 AND e.name = $2 AND v.digest = $3 AND e.workspace_id = $4`,
+      [kind, name, digest, this.workspaceId],
     );
     if (held.rows[0]) return { ...held.rows[0], name, digest, text };
     const { rows } = await this.client.query<{ entryId: string; version: number }>(
@@ -48,14 +51,14 @@ export class ServingRows {
        VALUES ($1, $2, $3, $4, '{}', 1, now(), 'test', now())
        ON CONFLICT (workspace_id, kind, name) DO UPDATE SET latest_version = entry.latest_version + 1
        RETURNING id AS "entryId", latest_version AS version`,
-      [v7(), DEFAULT_WORKSPACE_ID, kind, name],
+      [v7(), this.workspaceId, kind, name],
     );
     const { entryId, version } = rows[0]!;
     const id = v7();
     await this.client.query(
       `INSERT INTO version (id, workspace_id, entry_id, number, digest, content, created_at, created_by)
        VALUES ($1, $2, $3, $4, $5, $6, now(), 'test')`,
-      [id, DEFAULT_WORKSPACE_ID, entryId, version, digest, text],
+      [id, this.workspaceId, entryId, version, digest, text],
     );
     return { id, name, version, digest, text };
   }
@@ -75,7 +78,7 @@ export class ServingRows {
     await this.client.query(
       `INSERT INTO version_reference (workspace_id, version_id, path, to_version_id) VALUES ($1, $2, '/prompt', $3)
        ON CONFLICT DO NOTHING`,
-      [DEFAULT_WORKSPACE_ID, chain.id, prompt.id],
+      [this.workspaceId, chain.id, prompt.id],
     );
     return { ...chain, prompt };
   }
@@ -88,7 +91,7 @@ export class ServingRows {
          VALUES ($1, $2, $3, 1, now(), 'test', now())
          ON CONFLICT (workspace_id, name) DO UPDATE SET split_revision = endpoint.split_revision + 1
          RETURNING id, split_revision AS revision`,
-        [v7(), DEFAULT_WORKSPACE_ID, name],
+        [v7(), this.workspaceId, name],
       );
       const { id, revision } = rows[0]!;
       await this.insertSplit(id, revision, arms, given);
@@ -114,39 +117,45 @@ export class ServingRows {
       readonly models?: readonly string[];
       readonly credential?: string;
       readonly maxConcurrencyPerReplica?: number;
+      /** `openai`, unless given. */
+      readonly protocol?: string;
+      readonly apiVersion?: string;
     },
   ): Promise<string> {
     const box = new SecretBox(TEST_ENCRYPTION_KEYS);
     return this.inTransaction(async () => {
-      const known = await this.client.query<{ id: string }>(`SELECT id FROM model_endpoint WHERE name = $1`, [
-        name,
-      ]);
+      const known = await this.client.query<{ id: string }>(
+        `SELECT id FROM model_endpoint WHERE name = $1 AND workspace_id = $2`,
+        [name, this.workspaceId],
+      );
       const id = known.rows[0]?.id ?? v7();
       const sealed =
         given.credential === undefined ? undefined : box.seal(given.credential, credentialContext(id));
       await this.client.query(
-        `INSERT INTO model_endpoint (id, workspace_id, name, protocol, models, input_micro_usd_per_million_tokens,
+        `INSERT INTO model_endpoint (id, workspace_id, name, models, input_micro_usd_per_million_tokens,
            output_micro_usd_per_million_tokens, max_concurrency_per_replica, credential_ciphertext, credential_key_id,
-           revision, created_at, created_by, updated_at)
-         VALUES ($1, $2, $3, 'openai', $4, 500000, 1500000, $5, $6, $7, 1, now(), 'test', now())
+           protocol, api_version, revision, created_at, created_by, updated_at)
+         VALUES ($1, $2, $3, $4, 500000, 1500000, $5, $6, $7, $8, $9, 1, now(), 'test', now())
          ON CONFLICT (workspace_id, name) DO UPDATE SET models = excluded.models, revision = model_endpoint.revision + 1,
            credential_ciphertext = excluded.credential_ciphertext, credential_key_id = excluded.credential_key_id,
            max_concurrency_per_replica = excluded.max_concurrency_per_replica`,
         [
           id,
-          DEFAULT_WORKSPACE_ID,
+          this.workspaceId,
           name,
           given.models ?? ['small'],
           given.maxConcurrencyPerReplica ?? 16,
           sealed?.ciphertext ?? null,
           sealed?.keyId ?? null,
+          given.protocol ?? 'openai',
+          given.apiVersion ?? null,
         ],
       );
       await this.client.query(`DELETE FROM replica WHERE model_endpoint_id = $1`, [id]);
       for (const [position, baseUrl] of given.replicas.entries())
         await this.client.query(
           `INSERT INTO replica (id, workspace_id, model_endpoint_id, position, base_url) VALUES ($1, $2, $3, $4, $5)`,
-          [v7(), DEFAULT_WORKSPACE_ID, id, position, baseUrl],
+          [v7(), this.workspaceId, id, position, baseUrl],
         );
       await this.recordChange('model_endpoint', id);
       return id;
@@ -159,7 +168,7 @@ export class ServingRows {
       await this.client.query(
         `INSERT INTO endpoint (id, workspace_id, name, split_revision, created_at, created_by, updated_at)
          SELECT gen_random_uuid(), $1, 'bulk-' || n, 1, now(), 'test', now() FROM generate_series(0, $2::int - 1) n`,
-        [DEFAULT_WORKSPACE_ID, count],
+        [this.workspaceId, count],
       );
       await this.client.query(
         `INSERT INTO split (id, workspace_id, endpoint_id, revision, salt, overrides, moved_buckets, created_at, created_by)
@@ -189,21 +198,14 @@ export class ServingRows {
     await this.client.query(
       `INSERT INTO split (id, workspace_id, endpoint_id, revision, salt, overrides, moved_buckets, created_at, created_by)
        VALUES ($1, $2, $3, $4, $5, $6, 0, now(), 'test')`,
-      [
-        splitId,
-        DEFAULT_WORKSPACE_ID,
-        endpointId,
-        revision,
-        salt ?? endpointId,
-        JSON.stringify(overrides ?? {}),
-      ],
+      [splitId, this.workspaceId, endpointId, revision, salt ?? endpointId, JSON.stringify(overrides ?? {})],
     );
     for (const [position, arm] of arms.entries())
       await this.client.query(
         `INSERT INTO arm (workspace_id, split_id, position, name, chain_version_id, weight_bps, ranges)
          VALUES ($1, $2, $3, $4, $5, $6, $7)`,
         [
-          DEFAULT_WORKSPACE_ID,
+          this.workspaceId,
           splitId,
           position,
           arm.name,
@@ -215,7 +217,7 @@ export class ServingRows {
   }
 
   private async recordChange(noun: 'endpoint' | 'model_endpoint', id: string): Promise<void> {
-    await this.client.query(`SELECT catena_record_change($1, $2, $3)`, [DEFAULT_WORKSPACE_ID, noun, id]);
+    await this.client.query(`SELECT catena_record_change($1, $2, $3)`, [this.workspaceId, noun, id]);
   }
 
   /** Makes one transaction of all that `work` does. */

@@ -1,9 +1,10 @@
+import { isGatewayOpen } from '#libs/platform/access/access.js';
 import { settingsOrExit } from '#libs/platform/config/settings-or-exit.js';
 import { DirectoryLockedError } from '#libs/platform/lock/directory-lock.js';
 import { createLogger } from '#libs/platform/log/logger.js';
 import { createGateway } from './gateway.js';
 
-const settings = settingsOrExit(process.env, ['DATABASE_URL', 'CATENA_ENCRYPTION_KEYS']);
+const settings = settingsOrExit(process.env, ['DATABASE_URL', 'CATENA_ENCRYPTION_KEYS'], isGatewayOpen);
 const logger = createLogger('gateway', settings.CATENA_LOG_LEVEL);
 const gateway = await createGateway(settings, logger).catch((error: unknown) => {
   const reason = whyItCannotStart(error);

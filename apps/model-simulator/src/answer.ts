@@ -13,6 +13,8 @@ export interface Answer {
   readonly stopReason: string | null;
   /** Milliseconds to the first token and between tokens. */
   readonly ttftMs: number;
+  /** The part of `ttftMs` in which the prompt is read, with nothing of it cached. */
+  readonly prefillMs: number;
   readonly intervalMs: number;
 }
 
@@ -37,6 +39,7 @@ export function planAnswer(request: GenerationRequest, baseModel: string, option
   return {
     promptTokens,
     ttftMs,
+    prefillMs: prefill,
     intervalMs,
     ...limit(request, answerText(request, random, options), options),
   };

@@ -1,13 +1,14 @@
 import type { Answer } from './answer.js';
+import { messageFrames, wholeMessage } from './messages-body.js';
 import type { GenerationRequest } from './request.js';
 
-/** Which of the two protocols the request came in by. */
-export type Protocol = 'chat' | 'text';
+/** Which protocol the request came in by: OpenAI's chat completions or completions, or Anthropic's messages. */
+export type Protocol = 'chat' | 'text' | 'messages';
 
 /** What an answer is written from. */
 export interface BodyContext {
   readonly protocol: Protocol;
-  readonly request: Pick<GenerationRequest, 'model' | 'includeUsage' | 'continuousUsage'>;
+  readonly request: Pick<GenerationRequest, 'model' | 'includeUsage' | 'continuousUsage' | 'tool'>;
   readonly answer: Pick<Answer, 'promptTokens' | 'tokens' | 'finishReason' | 'stopReason'>;
   readonly id: string;
   /** Seconds since 1970. */
@@ -24,15 +25,20 @@ function usage(promptTokens: number, completionTokens: number) {
 }
 
 /** The answer as one JSON object, with the fields vLLM sends. */
-export function wholeBody({ protocol, request, answer, id, created }: BodyContext): string {
+export function wholeBody(context: BodyContext): string {
+  if (context.protocol === 'messages') return wholeMessage(context);
+  const { protocol, request, answer, id, created } = context;
   const text = answer.tokens.join('');
-  const ending = { logprobs: null, finish_reason: answer.finishReason, stop_reason: answer.stopReason };
+  const ending = { logprobs: null, finish_reason: finishReason(context), stop_reason: answer.stopReason };
   const message = {
     role: 'assistant',
-    content: text,
+    content: request.tool === undefined ? text : null,
     refusal: null,
     annotations: null,
-    tool_calls: [],
+    tool_calls:
+      request.tool === undefined
+        ? []
+        : [{ id: toolCallId(id), type: 'function', function: { name: request.tool, arguments: text } }],
     reasoning: null,
   };
   return JSON.stringify({
@@ -49,18 +55,22 @@ export function wholeBody({ protocol, request, answer, id, created }: BodyContex
   });
 }
 
+function finishReason({ request, answer }: BodyContext): string {
+  return request.tool !== undefined && answer.finishReason === 'stop' ? 'tool_calls' : answer.finishReason;
+}
+
+function toolCallId(id: string): string {
+  return `call_${id}`;
+}
+
 /**
  * The answer as server-sent events.
  * @returns the frames of tokens `from` (inclusive) to `to` (exclusive); with those before the first token and
  *   after the last.
  */
-export function streamFrames({
-  protocol,
-  request,
-  answer,
-  id,
-  created,
-}: BodyContext): (from: number, to: number) => string {
+export function streamFrames(context: BodyContext): (from: number, to: number) => string {
+  if (context.protocol === 'messages') return messageFrames(context);
+  const { protocol, request, answer, id, created } = context;
   const { tokens } = answer;
   const isChat = protocol === 'chat';
   const object = isChat ? 'chat.completion.chunk' : 'text_completion';
@@ -71,12 +81,25 @@ export function streamFrames({
       : '';
     return `${head},"choices":[{"index":0,${choice}}]${counted}}\n\n`;
   };
-  const content = (text: string) =>
-    isChat ? `"delta":{"content":${JSON.stringify(text)}}` : `"text":${JSON.stringify(text)}`;
+  const content = (text: string) => {
+    if (!isChat) return `"text":${JSON.stringify(text)}`;
+    if (request.tool === undefined) return `"delta":{"content":${JSON.stringify(text)}}`;
+    return `"delta":{"tool_calls":[{"index":0,"function":{"arguments":${JSON.stringify(text)}}}]}`;
+  };
+  const call = {
+    index: 0,
+    id: toolCallId(id),
+    type: 'function',
+    function: { name: request.tool, arguments: '' },
+  };
+  const opening =
+    request.tool === undefined
+      ? '"delta":{"role":"assistant","content":""}'
+      : `"delta":{"role":"assistant","content":null,"tool_calls":${JSON.stringify([call])}}`;
   const open = '"logprobs":null,"finish_reason":null';
-  const closed = `"logprobs":null,"finish_reason":"${answer.finishReason}","stop_reason":${JSON.stringify(answer.stopReason)}`;
+  const closed = `"logprobs":null,"finish_reason":"${finishReason(context)}","stop_reason":${JSON.stringify(answer.stopReason)}`;
   return (from, to) => {
-    let text = from === 0 && isChat ? frame(`"delta":{"role":"assistant","content":""},${open}`, 0) : '';
+    let text = from === 0 && isChat ? frame(`${opening},${open}`, 0) : '';
     for (let index = from; index < to; index++)
       text += frame(`${content(tokens[index]!)},${open}`, index + 1);
     if (to < tokens.length) return text;

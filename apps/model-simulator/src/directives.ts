@@ -2,7 +2,16 @@ import { SimulatorError } from './errors.js';
 import type { SimulatorOptions } from './options.js';
 
 /** Come instead of an answer. */
-export const FAULTS_BEFORE = ['http-429', 'http-500', 'http-503', 'http-502-html', 'reset', 'stall'] as const;
+export const FAULTS_BEFORE = [
+  'http-429',
+  'http-500',
+  'http-503',
+  'http-502-html',
+  'http-200-html',
+  'http-status',
+  'reset',
+  'stall',
+] as const;
 /** Come inside an answer that began well. */
 export const FAULTS_INSIDE = [
   'stall-mid-stream',
@@ -12,6 +21,8 @@ export const FAULTS_INSIDE = [
   'error-frame',
   'malformed-frame',
   'dribble',
+  'heartbeats',
+  'huge',
 ] as const;
 export type FaultBefore = (typeof FAULTS_BEFORE)[number];
 export type FaultInside = (typeof FAULTS_INSIDE)[number];
@@ -27,6 +38,8 @@ export interface Fault {
   readonly probability: number;
   /** Seconds, for http-429 and http-503. */
   readonly retryAfter: number;
+  /** Of http-status. */
+  readonly status: number;
   /** How long `stall` lasts before the answer comes after all, in milliseconds; undefined = for ever. */
   readonly ms: number | undefined;
 }
@@ -42,6 +55,7 @@ const FAULT_NUMBERS = {
   times: 'times',
   probability: 'probability',
   'retry-after': 'retryAfter',
+  status: 'status',
   ms: 'ms',
 } as const;
 const OVERRIDES = {
@@ -75,6 +89,7 @@ export function parseDirectives(...texts: readonly string[]): Directives {
     times: undefined,
     probability: 1,
     retryAfter: 1,
+    status: 500,
     ms: undefined,
     ...numbers,
   };

@@ -4,7 +4,10 @@ import { performance } from 'node:perf_hooks';
 export interface Sequence {
   readonly promptTokens: number;
   readonly tokenCount: number;
+  /** Milliseconds to the first token, once its turn has come. */
   readonly ttftMs: number;
+  /** The part of it in which the prompt is read. */
+  readonly prefillMs: number;
   readonly intervalMs: number;
   /** Tokens are ready up to this number (exclusive). Called with `tokenCount` exactly once, last. */
   onTokens(ready: number): void;
@@ -12,7 +15,8 @@ export interface Sequence {
 
 interface Running {
   readonly sequence: Sequence;
-  readonly startedAt: number;
+  /** When its prompt is read first; in the future while other prompts are read. */
+  startedAt: number;
   ready: number;
   dueAt: number;
 }
@@ -26,8 +30,14 @@ export class Engine {
   private readonly queue = new Set<Sequence>();
   private timer: NodeJS.Timeout | undefined;
   private wakeAt = Infinity;
+  /** When the last prompt is read that has a slot. */
+  private prefillFreeAt = 0;
 
-  constructor(private readonly maxNumSeqs: number) {}
+  /** @param serialPrefill prompts are read one after the other, as a GPU does that is busy with one anyway. */
+  constructor(
+    private readonly maxNumSeqs: number,
+    private readonly serialPrefill = false,
+  ) {}
 
   get running(): number {
     return this.active.size;
@@ -52,7 +62,11 @@ export class Engine {
   /** Frees the slot, or the place in the queue, at once. */
   cancel(sequence: Sequence): void {
     this.queue.delete(sequence);
-    if (this.active.delete(sequence)) this.admit();
+    const running = this.active.get(sequence);
+    if (!running) return;
+    this.active.delete(sequence);
+    if (this.serialPrefill) this.giveBackPrefill(running, performance.now());
+    this.admit();
   }
 
   /** Keeps the slot but generates nothing any more; ends with `cancel`. */
@@ -72,11 +86,26 @@ export class Engine {
       const [sequence] = this.queue;
       if (!sequence) return;
       this.queue.delete(sequence);
-      const startedAt = performance.now();
+      const now = performance.now();
+      const startedAt = this.serialPrefill ? Math.max(now, this.prefillFreeAt) : now;
+      this.prefillFreeAt = startedAt + sequence.prefillMs;
       const running = { sequence, startedAt, ready: 0, dueAt: startedAt + sequence.ttftMs };
       this.active.set(sequence, running);
-      if (sequence.ttftMs <= 0) this.advance(running, startedAt);
-      this.wake(running.dueAt, startedAt);
+      if (running.dueAt <= now) this.advance(running, now);
+      this.wake(running.dueAt, now);
+    }
+  }
+
+  /** Those behind a prompt that is not read to its end come sooner. */
+  private giveBackPrefill({ sequence, startedAt }: Running, now: number): void {
+    const left = startedAt + sequence.prefillMs - Math.max(now, startedAt);
+    if (left <= 0) return;
+    this.prefillFreeAt -= left;
+    for (const other of this.active.values()) {
+      if (other.startedAt <= startedAt) continue;
+      other.startedAt -= left;
+      other.dueAt -= left;
+      this.wake(other.dueAt, now);
     }
   }
 

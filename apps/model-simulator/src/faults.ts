@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { Fault, FaultBefore, FaultInside } from './directives.js';
 import { SimulatorError } from './errors.js';
 import { randomFrom, type Random } from './random.js';
-import { wholeBody } from './body.js';
+import { streamFrames, wholeBody } from './body.js';
 import type { Reply, ReplyContext } from './reply.js';
 
 /** Decides which requests fail: counts `times` per set of directives and draws `probability` from the seed. */
@@ -50,6 +50,13 @@ export function failBefore(
           '<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n',
         );
       return;
+    case 'http-200-html':
+      response
+        .writeHead(200, { 'content-type': 'text/html' })
+        .end('<html><head><title>Sign in</title></head><body><h1>Sign in</h1></body></html>\n');
+      return;
+    case 'http-status':
+      throw new SimulatorError(fault.status, 'SimulatedError', `Simulated: status ${fault.status}.`);
     case 'reset':
       response.socket?.resetAndDestroy();
       return;
@@ -111,12 +118,27 @@ function failStream(
       response.end();
       return 'over';
     case 'error-frame':
-      context.write(`data: ${ENGINE_DEAD.body}\n\ndata: [DONE]\n\n`);
+      context.write(
+        isMessages(context)
+          ? `event: error\ndata: ${OVERLOADED.messagesBody}\n\n`
+          : `data: ${ENGINE_DEAD.body}\n\ndata: [DONE]\n\n`,
+      );
       response.end();
       return 'over';
     case 'malformed-frame':
-      context.write('data: {"id":"chatcmpl-broken","choices":[{"index":0,"delta":{"content":\n\n');
+      context.write(
+        isMessages(context)
+          ? 'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":\n\n'
+          : 'data: {"id":"chatcmpl-broken","choices":[{"index":0,"delta":{"content":\n\n',
+      );
       break;
+    case 'heartbeats':
+      hold();
+      beat(response, ': still here\n\n');
+      return 'over';
+    case 'huge':
+      flood(response, hugeStream(context));
+      return 'over';
     case 'dribble':
       break; // the bytes are right, only their timing is not: see `dribble`
   }
@@ -148,15 +170,73 @@ function failWhole(fault: Fault & { kind: FaultInside }, context: ReplyContext, 
     case 'malformed-frame':
       start(half).end(half);
       return;
-    case 'error-frame':
-      start(ENGINE_DEAD.body).end(ENGINE_DEAD.body);
+    case 'error-frame': {
+      const told = isMessages(context) ? OVERLOADED.messagesBody : ENGINE_DEAD.body;
+      start(told).end(told);
+      return;
+    }
+    case 'heartbeats':
+      // JSON may be padded with white space; proxies keep connections alive with it.
+      response.writeHead(200, { 'content-type': 'application/json' });
+      beat(response, ' ');
+      return;
+    case 'huge':
+      response.writeHead(200, { 'content-type': 'application/json' });
+      flood(response, hugeWhole(body));
       return;
     case 'dribble':
       reply.send(context.answer.tokens.length);
   }
 }
 
+function isMessages({ protocol }: ReplyContext): boolean {
+  return protocol === 'messages';
+}
+
+/** What a stream of messages that began well ends with. */
+const OVERLOADED = new SimulatorError(529, 'overloaded_error', 'Overloaded');
 const ENGINE_DEAD = new SimulatorError(500, 'InternalServerError', 'Simulated: the engine has failed.');
+
+const HUGE_BYTES = 100 * 1024 * 1024;
+const PIECE = 'x'.repeat(64 * 1024);
+const BEAT_MS = 20;
+
+/** Sends the text again and again, until the client leaves. */
+function beat(response: ServerResponse, text: string): void {
+  const timer = setInterval(() => response.write(text), BEAT_MS);
+  response.once('close', () => clearInterval(timer));
+}
+
+/** Sends pieces as fast as the client takes them, and ends. */
+function flood(response: ServerResponse, pieces: Iterator<string>): void {
+  const more = (): void => {
+    while (!response.destroyed) {
+      const { value, done } = pieces.next();
+      if (done) {
+        response.end();
+        return;
+      }
+      if (!response.write(value)) {
+        response.once('drain', more);
+        return;
+      }
+    }
+  };
+  more();
+}
+
+function* hugeStream(context: ReplyContext): Generator<string, undefined> {
+  const count = Math.ceil(HUGE_BYTES / PIECE.length);
+  const tokens = Array.from({ length: count }, () => PIECE);
+  const frames = streamFrames({ ...context, answer: { ...context.answer, tokens } });
+  for (let index = 0; index < count; index++) yield frames(index, index + 1);
+}
+
+function* hugeWhole(body: string): Generator<string, undefined> {
+  yield '{"padding":"';
+  for (let sent = 0; sent < HUGE_BYTES; sent += PIECE.length) yield PIECE;
+  yield `",${body.slice(1)}`;
+}
 
 /** Once the bytes before it have left; else the client would see a reset without any answer. */
 function afterFlush(response: ServerResponse, action: () => void): void {

@@ -15,6 +15,8 @@ const ITL_BUCKETS = [
 
 export interface FinishedRequest {
   readonly promptTokens: number;
+  /** Of them, those that were in the prefix cache. */
+  readonly cachedTokens: number;
   readonly generatedTokens: number;
   readonly reason: 'stop' | 'length' | 'abort';
   /** Seconds; undefined when it never came that far. */
@@ -29,6 +31,8 @@ export class Metrics {
   private readonly labels: { model_name: string; engine: string };
   private readonly promptTokens: Counter;
   private readonly generationTokens: Counter;
+  private readonly prefixQueries: Counter;
+  private readonly prefixHits: Counter;
   private readonly success: Counter;
   private readonly ttft: Histogram;
   private readonly itl: Histogram;
@@ -44,6 +48,8 @@ export class Metrics {
     );
     this.promptTokens = this.counter('vllm:prompt_tokens_total', 'Prefill tokens processed.');
     this.generationTokens = this.counter('vllm:generation_tokens_total', 'Generation tokens processed.');
+    this.prefixQueries = this.counter('vllm:prefix_cache_queries_total', 'Prompt tokens looked up.');
+    this.prefixHits = this.counter('vllm:prefix_cache_hits_total', 'Prompt tokens found in the cache.');
     this.success = this.counter('vllm:request_success_total', 'Finished requests.', ['finished_reason']);
     this.ttft = this.histogram('vllm:time_to_first_token_seconds', 'Time to first token.', TTFT_BUCKETS);
     this.itl = this.histogram('vllm:inter_token_latency_seconds', 'Time between tokens.', ITL_BUCKETS);
@@ -59,6 +65,8 @@ export class Metrics {
     this.e2e.observe(labels, request.total);
     if (request.timeToFirstToken === undefined) return;
     this.promptTokens.inc(labels, request.promptTokens);
+    this.prefixQueries.inc(labels, request.promptTokens);
+    this.prefixHits.inc(labels, request.cachedTokens);
     this.ttft.observe(labels, request.timeToFirstToken);
     if (request.generatedTokens > 1)
       this.itl.observe(labels, (request.total - request.timeToFirstToken) / (request.generatedTokens - 1));

@@ -11,12 +11,14 @@ export interface SimulatorOptions {
   readonly maxNumSeqs: number;
   readonly maxModelLen: number;
   readonly kvCacheTokens: number;
+  readonly prefixCacheTokens: number;
   readonly answerTokens: number;
   readonly jitter: number;
   readonly jsonErrors: number;
   readonly seed: number;
   readonly apiKey: string;
   readonly instant: boolean;
+  readonly serialPrefill: boolean;
 }
 
 interface NumberOption {
@@ -87,6 +89,15 @@ export const NUMBER_OPTIONS: Readonly<Record<NumberName, NumberOption>> = {
     default: 262_144,
     description: 'Size of the KV cache in tokens; only vllm:kv_cache_usage_perc depends on it.',
   },
+  prefixCacheTokens: {
+    flag: 'prefix-cache-tokens',
+    min: 0,
+    max: 1e9,
+    integer: true,
+    default: 0,
+    description:
+      'Tokens of earlier prompts and answers that need not be read again where they begin a prompt; 0 = none.',
+  },
   answerTokens: {
     flag: 'answer-tokens',
     min: 1,
@@ -128,6 +139,7 @@ export const DEFAULT_OPTIONS: SimulatorOptions = Object.freeze({
   models: ['sim-small', 'sim-large'],
   apiKey: '',
   instant: false,
+  serialPrefill: false,
 });
 
 /** Thrown at start: one line per bad option, all at once. */
@@ -176,6 +188,7 @@ export function parseOptions(
   if (typeof values['api-key'] === 'string') given['apiKey'] = values['api-key'];
   if (Array.isArray(values['model'])) given['models'] = values['model'];
   if (values['instant'] === true) given['instant'] = true;
+  if (values['serial-prefill'] === true) given['serialPrefill'] = true;
   return completeOptions(given);
 }
 
@@ -192,6 +205,7 @@ function parseFlags(argv: readonly string[]): Record<string, unknown> {
         model: { type: 'string', multiple: true },
         'api-key': { type: 'string' },
         instant: { type: 'boolean' },
+        'serial-prefill': { type: 'boolean' },
         ...Object.fromEntries(numbers),
       },
     }).values;
@@ -211,6 +225,7 @@ export function usage(): string {
     line('host', 'CATENA_HOST', 'Address to bind to.'),
     line('model', DEFAULT_OPTIONS.models.join(', '), 'A model it serves; may be repeated.'),
     line('api-key', 'none', 'Bearer token asked for under /v1, as by vLLM.'),
+    line('serial-prefill', 'off', 'Prompts are read one after the other instead of all at once.'),
     line('instant', 'off', 'One fixed answer of --answer-tokens tokens at once, for benchmarks.'),
     ...Object.values(NUMBER_OPTIONS).map((option) => line(option.flag, option.default, option.description)),
   ].join('\n');

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { performance } from 'node:perf_hooks';
+import { Adapters } from './adapters.js';
 import { planAnswer, type Answer } from './answer.js';
 import { comesBefore, comesInside, parseDirectives, type Fault } from './directives.js';
 import { Engine, type Sequence } from './engine.js';
@@ -10,23 +11,38 @@ import { InstantAnswer } from './instant-answer.js';
 import { Metrics } from './metrics.js';
 import type { SimulatorOptions } from './options.js';
 import type { Protocol } from './body.js';
+import { PrefixCache } from './prefix-cache.js';
 import { streamReply, wholeReply, type Reply, type ReplyContext } from './reply.js';
+import { parseMessagesRequest } from './messages-request.js';
 import { parseChatRequest, parseTextRequest, type GenerationRequest } from './request.js';
+
+type Parser = (body: Record<string, unknown>, version: string) => GenerationRequest;
+
+const PARSERS: Readonly<Record<Protocol, Parser>> = {
+  chat: parseChatRequest,
+  text: parseTextRequest,
+  messages: parseMessagesRequest,
+};
+const ID_PREFIXES = { chat: 'chatcmpl-', text: 'cmpl-', messages: 'msg_' };
 
 /** One GPU replica: models, engine, metrics and the faults it plays. */
 export class Replica {
   readonly metrics: Metrics;
   private readonly engine: Engine;
   private readonly faults: FaultPlan;
+  private readonly prefixes: PrefixCache;
   private readonly instant: InstantAnswer;
+  private readonly adapters: Adapters;
   private readonly startedAt = Math.floor(Date.now() / 1000);
   private finished = 0;
   private aborted = 0;
 
   constructor(private readonly options: SimulatorOptions) {
-    this.engine = new Engine(options.maxNumSeqs);
+    this.engine = new Engine(options.maxNumSeqs, options.serialPrefill);
+    this.prefixes = new PrefixCache(options.prefixCacheTokens);
     this.metrics = new Metrics(options.models[0]!, this.engine, options.kvCacheTokens);
     this.faults = new FaultPlan(options.seed);
+    this.adapters = new Adapters(options.models[0]!);
     this.instant = new InstantAnswer(options);
   }
 
@@ -42,16 +58,27 @@ export class Replica {
   listModels(): object {
     return {
       object: 'list',
-      data: this.options.models.map((id) => ({
-        id,
+      data: [
+        ...this.options.models.map((id) => ({ id, root: id, parent: null as string | null })),
+        ...this.adapters.list(),
+      ].map((model) => ({
+        ...model,
         object: 'model',
         created: this.startedAt,
         owned_by: 'model-simulator',
-        root: id,
-        parent: null,
         max_model_len: this.options.maxModelLen,
       })),
     };
+  }
+
+  /** @returns what vLLM says. @throws SimulatorError 400, 404. */
+  loadAdapter(body: Record<string, unknown>): string {
+    return this.adapters.load(body);
+  }
+
+  /** @returns what vLLM says. @throws SimulatorError 400, 404. */
+  unloadAdapter(body: Record<string, unknown>): string {
+    return this.adapters.unload(body);
   }
 
   /** The benchmark mode: no parsing, no clock, one fixed body. */
@@ -69,7 +96,7 @@ export class Replica {
     incoming: IncomingMessage,
     response: ServerResponse,
   ): void {
-    const request = protocol === 'chat' ? parseChatRequest(body) : parseTextRequest(body);
+    const request = PARSERS[protocol](body, String(incoming.headers['anthropic-version']));
     const [baseModel, suffix] = this.splitModel(request.model);
     const header = String(incoming.headers['x-simulator-fault'] ?? '');
     const directives = parseDirectives(suffix, header);
@@ -77,7 +104,7 @@ export class Replica {
     const answer = planAnswer(request, baseModel, options);
     this.checkLength(request, answer);
     const fault = this.faults.draw(directives.fault, `${request.model}\n${header}`);
-    const id = `${protocol === 'chat' ? 'chatcmpl' : 'cmpl'}-${String(incoming.headers['x-request-id'] ?? randomUUID().replaceAll('-', ''))}`;
+    const id = `${ID_PREFIXES[protocol]}${String(incoming.headers['x-request-id'] ?? randomUUID().replaceAll('-', ''))}`;
     const run = (inside: Fault | undefined) => this.run({ protocol, request, answer, id, response }, inside);
     if (fault && comesBefore(fault)) failBefore(fault, response, () => run(undefined));
     else run(fault);
@@ -97,11 +124,19 @@ export class Replica {
       fault && comesInside(fault)
         ? failInside(fault, context, plain, () => this.engine.hold(sequence))
         : plain;
-    const sequence = this.sequence(answer, reply, response);
+    const sequence = this.sequence(request, answer, reply, response);
     this.engine.submit(sequence);
   }
 
-  private sequence(answer: Answer, reply: Reply, response: ServerResponse): Sequence {
+  private sequence(
+    { messages }: GenerationRequest,
+    answer: Answer,
+    reply: Reply,
+    response: ServerResponse,
+  ): Sequence {
+    const cachedTokens = Math.min(this.prefixes.match(messages), answer.promptTokens - 1);
+    const savedMs = answer.prefillMs * (cachedTokens / answer.promptTokens);
+    const ttftMs = answer.ttftMs - savedMs;
     const submittedAt = performance.now();
     let firstAt: number | undefined;
     let ready = 0;
@@ -110,9 +145,10 @@ export class Replica {
     const observe = (reason: 'stop' | 'length' | 'abort') => {
       const total = seconds(performance.now());
       const timeToFirstToken = firstAt === undefined ? undefined : seconds(firstAt);
-      const queueTime = Math.max(0, (timeToFirstToken ?? total) - answer.ttftMs / 1000);
+      const queueTime = Math.max(0, (timeToFirstToken ?? total) - ttftMs / 1000);
       this.metrics.observe({
         promptTokens: answer.promptTokens,
+        cachedTokens,
         generatedTokens: ready,
         reason,
         timeToFirstToken,
@@ -123,14 +159,17 @@ export class Replica {
     const sequence: Sequence = {
       promptTokens: answer.promptTokens,
       tokenCount,
-      ttftMs: answer.ttftMs,
+      ttftMs,
+      prefillMs: answer.prefillMs - savedMs,
       intervalMs: answer.intervalMs,
       onTokens: (count) => {
         ready = count;
+        if (firstAt === undefined) this.prefixes.add(messages);
         firstAt ??= performance.now();
         reply.send(count);
         if (count < tokenCount) return;
         this.finished++;
+        this.prefixes.add([...messages, { role: 'assistant', text: answer.tokens.join('') }]);
         observe(answer.finishReason);
       },
     };
@@ -145,8 +184,9 @@ export class Replica {
 
   /** A model it serves, and what stands behind the colon. */
   private splitModel(name: string): [model: string, suffix: string] {
-    if (this.options.models.includes(name)) return [name, ''];
-    const model = this.options.models
+    const models = [...this.options.models, ...this.adapters.list().map(({ id }) => id)];
+    if (models.includes(name)) return [name, ''];
+    const model = models
       .filter((known) => name.startsWith(`${known}:`))
       .sort((a, b) => b.length - a.length)[0];
     if (model === undefined)

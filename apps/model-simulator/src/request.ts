@@ -25,6 +25,8 @@ export interface GenerationRequest {
   readonly stop: readonly string[];
   readonly seed: number | undefined;
   readonly constraint: Constraint;
+  /** Name of the function that is called instead of an answer in words. */
+  readonly tool?: string;
 }
 
 type Body = Record<string, unknown>;
@@ -33,7 +35,25 @@ type Body = Record<string, unknown>;
 export function parseChatRequest(body: Body): GenerationRequest {
   if (!Array.isArray(body['messages'])) throw missing('messages');
   if (body['messages'].length === 0) throw badRequest('messages must not be empty.', 'messages');
-  return { ...parseCommon(body), messages: body['messages'].map(message), constraint: constraint(body) };
+  const messages = body['messages'].map(message);
+  const common = parseCommon(body);
+  const called = calledFunction(body);
+  if (called)
+    return {
+      ...common,
+      messages,
+      tool: String(called['name']),
+      constraint: { kind: 'schema', schema: called['parameters'] ?? { type: 'object' } },
+    };
+  return { ...common, messages, constraint: constraint(body) };
+}
+
+/** The function a request insists on; left to itself the simulator calls none. */
+function calledFunction({ tools, tool_choice: choice }: Body): Body | undefined {
+  const functions = Array.isArray(tools) ? (tools as Body[]).map((tool) => tool['function'] as Body) : [];
+  if (choice === 'required') return functions[0];
+  const named = (choice as { function?: Body } | null | undefined)?.function?.['name'];
+  return named === undefined ? undefined : functions.find((described) => described?.['name'] === named);
 }
 
 /** Reads a body of `/v1/completions`: the prompt becomes one user message. @throws SimulatorError 400. */
@@ -63,7 +83,7 @@ function parseCommon(body: Body): Omit<GenerationRequest, 'messages' | 'constrai
   };
 }
 
-function message(given: unknown, index: number): ChatMessage {
+export function message(given: unknown, index: number): ChatMessage {
   const { role, content } = (given ?? {}) as Body;
   if (typeof role !== 'string')
     throw badRequest(`messages[${index}].role: Field required`, `messages[${index}]`);
@@ -122,7 +142,7 @@ function stops(given: unknown): string[] {
   return list.filter((text): text is string => typeof text === 'string' && text !== '');
 }
 
-function positive(body: Body, name: string): number | undefined {
+export function positive(body: Body, name: string): number | undefined {
   const value = body[name];
   if (value === undefined || value === null) return undefined;
   if (typeof value !== 'number' || !Number.isInteger(value) || value < 1)

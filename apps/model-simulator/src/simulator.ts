@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Protocol } from './body.js';
 import { SimulatorError } from './errors.js';
 import { completeOptions, type SimulatorOptions } from './options.js';
 import { Replica } from './replica.js';
@@ -31,7 +32,7 @@ export async function createSimulator(given: Partial<SimulatorOptions> = {}): Pr
   const received: ReceivedRequest[] = [];
   const server = createServer((request, response) => {
     handle(request, response, replica, options, received).catch((error: unknown) =>
-      answerError(response, error),
+      answerError(request, response, error),
     );
   });
   server.requestTimeout = 0;
@@ -86,7 +87,8 @@ async function handle(
       json(response, replica.listModels());
       return;
     case 'POST /v1/chat/completions':
-    case 'POST /v1/completions': {
+    case 'POST /v1/completions':
+    case 'POST /v1/messages': {
       const bytes = await readBody(request);
       if (options.instant) {
         replica.answerAtOnce(bytes, response);
@@ -95,17 +97,38 @@ async function handle(
       const body = parseBody(bytes);
       received.push({ path, headers: request.headers, body });
       if (received.length > 1000) received.shift();
-      replica.generate(path === '/v1/completions' ? 'text' : 'chat', body, request, response);
+      replica.generate(PROTOCOLS[path]!, body, request, response);
       return;
     }
+    case 'POST /v1/load_lora_adapter':
+      response.end(replica.loadAdapter(parseBody(await readBody(request))));
+      return;
+    case 'POST /v1/unload_lora_adapter':
+      response.end(replica.unloadAdapter(parseBody(await readBody(request))));
+      return;
     default:
       json(response, { detail: 'Not Found' }, 404);
   }
 }
 
+const PROTOCOLS: Readonly<Record<string, Protocol>> = {
+  '/v1/chat/completions': 'chat',
+  '/v1/completions': 'text',
+  '/v1/messages': 'messages',
+};
+
+function speaksMessages(request: IncomingMessage): boolean {
+  return request.url!.startsWith('/v1/messages');
+}
+
 function authorize(request: IncomingMessage, apiKey: string): void {
-  if (apiKey !== '' && request.headers.authorization !== `Bearer ${apiKey}`)
-    throw new SimulatorError(401, 'Unauthorized', 'Unauthorized');
+  const { headers } = request;
+  if (speaksMessages(request) && headers['anthropic-version'] === undefined)
+    throw new SimulatorError(400, 'invalid_request_error', 'anthropic-version: header is required');
+  const isKnown =
+    headers.authorization === `Bearer ${apiKey}` ||
+    (speaksMessages(request) && headers['x-api-key'] === apiKey);
+  if (apiKey !== '' && !isKnown) throw new SimulatorError(401, 'Unauthorized', 'Unauthorized');
 }
 
 async function readBody(request: IncomingMessage): Promise<Buffer> {
@@ -139,7 +162,7 @@ function json(response: ServerResponse, value: unknown, status = 200): void {
     .end(body);
 }
 
-function answerError(response: ServerResponse, error: unknown): void {
+function answerError(request: IncomingMessage, response: ServerResponse, error: unknown): void {
   if (response.destroyed || response.headersSent) {
     response.destroy();
     return;
@@ -152,11 +175,12 @@ function answerError(response: ServerResponse, error: unknown): void {
           'InternalServerError',
           error instanceof Error ? error.message : String(error),
         );
+  const body = speaksMessages(request) ? known.messagesBody : known.body;
   response
     .writeHead(known.status, {
       'content-type': 'application/json',
-      'content-length': Buffer.byteLength(known.body),
+      'content-length': Buffer.byteLength(body),
       ...known.headers,
     })
-    .end(known.body);
+    .end(body);
 }

@@ -2,12 +2,15 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { Settings } from '#libs/platform/config/settings.js';
 import { dataSourceOptions } from '#libs/platform/database/data-source.js';
+import { AdapterModule } from './adapters/adapter.module.js';
+import { ApiKeyModule } from './api-keys/api-key.module.js';
 import { ArtifactModule } from './artifacts/artifact.module.js';
 import { DatasetModule } from './datasets/dataset.module.js';
 import { EntriesModule } from './entries/entries.module.js';
 import { EndpointModule } from './endpoints/endpoint.module.js';
 import { HealthController } from './health/health.controller.js';
 import { InferenceModule } from './inferences/inference.module.js';
+import { LimitModule } from './limits/limit.module.js';
 import { LoggedModelModule } from './logged-models/logged-model.module.js';
 import { MlflowLoggedModelModule } from './mlflow/logged-models/mlflow-logged-model.module.js';
 import { MlflowArtifactModule } from './mlflow/artifacts/mlflow-artifact.module.js';
@@ -15,6 +18,7 @@ import { MlflowProtocolModule } from './mlflow/protocol/protocol.module.js';
 import { MlflowTrackingModule } from './mlflow/tracking/tracking.module.js';
 import { MlflowRegistryModule } from './mlflow/registry/mlflow-registry.module.js';
 import { MlflowGenAiModule } from './mlflow/genai/mlflow-genai.module.js';
+import { ModelPriceModule } from './model-prices/model-price.module.js';
 import { ModelEndpointModule } from './model-endpoints/model-endpoint.module.js';
 import { RunModule } from './runs/run.module.js';
 import { SettingsModule } from './settings.module.js';
@@ -43,8 +47,12 @@ export class AppModule {
         RunModule,
         DatasetModule,
         ArtifactModule,
+        ModelPriceModule,
         ModelEndpointModule,
+        AdapterModule,
         EndpointModule,
+        ApiKeyModule,
+        LimitModule,
         InferenceModule,
         WebhookModule,
         MlflowWebhookModule,

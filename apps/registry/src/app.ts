@@ -3,11 +3,14 @@ import { randomUUID } from 'node:crypto';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { NextFunction, Request, Response } from 'express';
+import { registryKey } from '#libs/platform/access/access.js';
+import { AllowedHosts } from '#libs/platform/access/allowed-hosts.js';
 import type { Settings } from '#libs/platform/config/settings.js';
 import type { Logger } from '#libs/platform/log/logger.js';
 import { NestLogger } from '#libs/platform/log/nest-logger.js';
 import { AppModule } from './app.module.js';
 import { ErrorFilter } from './http/error.filter.js';
+import { gate } from './http/gate.js';
 import { isJsonBody, refuseOtherBodies } from './http/json-body.js';
 import { answerMalformed } from './http/malformed.js';
 import { refuseIllFormedBytes, refuseIllFormedText } from './http/well-formed.js';
@@ -25,6 +28,7 @@ export async function createApp(settings: Settings, logger: Logger): Promise<Nes
   app.disable('x-powered-by');
   app.set('query parser', 'simple');
   app.use(requestId);
+  app.use(gate(new AllowedHosts(settings), registryKey(settings)));
   // Before the rules for native bodies, which are not MLflow's.
   app.use(app.get(MlflowProtocol).middleware(settings.CATENA_MAX_BODY_BYTES));
   // Nest's type keeps `verify` for its option `rawBody`, which is not used here.

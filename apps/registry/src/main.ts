@@ -1,16 +1,15 @@
+import { registryKey } from '#libs/platform/access/access.js';
 import { settingsOrExit } from '#libs/platform/config/settings-or-exit.js';
 import { migrate } from '#libs/platform/database/data-source.js';
 import { releaseStartupGarbage } from '#libs/platform/heap/release-startup-garbage.js';
 import { createLogger } from '#libs/platform/log/logger.js';
 import { createApp } from './app.js';
 
-const settings = settingsOrExit(process.env, [
-  'DATABASE_URL',
-  'S3_ENDPOINT',
-  'AWS_ACCESS_KEY_ID',
-  'AWS_SECRET_ACCESS_KEY',
-  'CATENA_ENCRYPTION_KEYS',
-]);
+const settings = settingsOrExit(
+  process.env,
+  ['DATABASE_URL', 'S3_ENDPOINT', 'AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'CATENA_ENCRYPTION_KEYS'],
+  registryKey,
+);
 const logger = createLogger('registry', settings.CATENA_LOG_LEVEL);
 const ran = await migrate(settings.DATABASE_URL!).catch((error: unknown) => {
   logger.fatal(

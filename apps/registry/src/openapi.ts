@@ -12,7 +12,8 @@ export function openApiDocument(app: NestExpressApplication): OpenAPIObject {
       'Versioned prompts, models and chains, their artifacts, the model endpoints that generate, and the serving endpoints whose traffic is split between chain versions.',
     )
     .setVersion('1')
-    .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0');
+    .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
+    .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'CATENA_ADMIN_KEY, where it is set.' });
   for (const [name, description] of TAGS) builder.addTag(name, description);
   const config = builder.build();
   const document = SwaggerModule.createDocument(app, config, {
@@ -20,6 +21,8 @@ export function openApiDocument(app: NestExpressApplication): OpenAPIObject {
   });
   return withNullTypes({
     ...document,
+    // Without it where it is not set, else with it.
+    security: [{}, { bearer: [] }],
     paths: sorted(document.paths),
     components: {
       ...document.components,
@@ -37,6 +40,8 @@ const TAGS = [
   ['schemas', 'The JSON Schemas of what versions hold.'],
   ['endpoints', 'Serving endpoints: the stable names applications call.'],
   ['splits', 'How the traffic of an endpoint is divided: preview, revisions, rollback.'],
+  ['API keys', 'Who may call the gateways, for what, and until when.'],
+  ['limits', 'How much callers may use: rates and budgets of requests, tokens and cost.'],
   ['inferences', 'One row per request that a gateway admitted.'],
   [
     'artifacts',

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { isGatewayOpen, registryKey } from '#libs/platform/access/access.js';
 import { readSettings, type SettingName, type Settings } from '#libs/platform/config/settings.js';
 import { runDemo } from './demo/demo.js';
 import { Launcher, type Addresses } from './launcher.js';
@@ -42,6 +43,8 @@ try {
   // The demo prints a story; only what is amiss may interrupt it.
   const environment = isDemo ? { CATENA_LOG_LEVEL: 'warn', ...process.env } : process.env;
   const settings = readSettings(environment, process.env['S3_ENDPOINT'] ? S3_CREDENTIALS : []);
+  registryKey(settings);
+  isGatewayOpen(settings);
   launcher = createLauncher(settings, environment);
   const addresses = await launcher.start();
   if (isDemo) await runDemo(launcher, addresses, settings.CATENA_SIMULATOR_PORT);

@@ -1,3 +1,5 @@
+import type { DataClass } from '../clearance/clearance.js';
+
 /** How the arm of an inference was found. */
 export type Assignment = 'split' | 'override' | 'random';
 
@@ -25,6 +27,12 @@ export interface InferenceOpening {
   readonly streamed: boolean;
   /** The caller's `metadata`, as JSON text. */
   readonly metadata: string | null;
+  /** What the request carried; null in rows from before there were classes. */
+  readonly dataClass: DataClass | null;
+  /** Name of the API key it came with; null where none is asked for. */
+  readonly apiKey: string | null;
+  /** Team of that key. */
+  readonly team: string | null;
   /** The body sent to the model endpoint, as sent. */
   readonly request: string;
 }
@@ -42,8 +50,16 @@ export interface InferenceClosing {
   readonly finishReason: string | null;
   /** Whether the answer satisfies the chain's output contract; null without contract or answer. */
   readonly schemaValid: boolean | null;
+  /** All of the prompt, tokens read from and written to a cache included. */
   readonly inputTokens: number | null;
+  /** All of the completion, reasoning included. */
   readonly outputTokens: number | null;
+  /** Of the prompt tokens, those read from the server's cache; null where it does not say. */
+  readonly cachedInputTokens: number | null;
+  /** Of the prompt tokens, those written to the server's cache. */
+  readonly cacheWriteInputTokens: number | null;
+  /** Of the completion tokens, those the model thought with. */
+  readonly reasoningTokens: number | null;
   readonly costMicroUsd: number | null;
   readonly latencyMs: number | null;
   /** Time to the first content of the answer. */

@@ -17,6 +17,25 @@ export const SETTINGS = {
     default: '127.0.0.1',
     description: 'Address the registry and the gateway bind to.',
   },
+  CATENA_ACCESS: {
+    type: 'string',
+    enum: ['auto', 'keys', 'open'],
+    default: 'auto',
+    description:
+      'Who is answered without a key. auto: on loopback everybody, by gateways until the first API key is made; at any other address nothing starts before this is set. keys: nobody. open: as on loopback, at any address.',
+  },
+  CATENA_ADMIN_KEY: {
+    type: 'string',
+    pattern: '^[\\x21-\\x7e]{32,512}$',
+    description: 'Bearer token that the registry asks for: 32 visible ASCII characters or more.',
+  },
+  CATENA_ALLOWED_HOSTS: {
+    type: 'string',
+    minLength: 1,
+    maxLength: 4096,
+    description:
+      'Hosts, comma-separated, that requests may name beside loopback while CATENA_HOST is loopback (against DNS rebinding). *: any.',
+  },
   CATENA_REGISTRY_PORT: { ...port, default: 5080, description: 'Port of the registry: REST, Swagger.' },
   CATENA_GATEWAY_PORT: {
     ...port,
@@ -75,6 +94,12 @@ export const SETTINGS = {
   AWS_REGION: { type: 'string', minLength: 1, default: 'us-east-1', description: 'Region of the bucket.' },
   AWS_ACCESS_KEY_ID: { type: 'string', minLength: 1, description: 'Access key of the bucket.' },
   AWS_SECRET_ACCESS_KEY: { type: 'string', minLength: 1, description: 'Secret key of the bucket.' },
+  CATENA_PRICE_FILE: {
+    type: 'string',
+    minLength: 1,
+    description:
+      'JSON file of what vendors ask, in the form of libs/core/cost/prices.json; its entries win over those that ship.',
+  },
   CATENA_ENCRYPTION_KEYS: {
     type: 'string',
     pattern: '^[A-Za-z0-9_-]{1,32}:[A-Za-z0-9+/]{43}=(,[A-Za-z0-9_-]{1,32}:[A-Za-z0-9+/]{43}=)*$',
@@ -126,6 +151,43 @@ export const SETTINGS = {
     default: 30_000,
     description: 'Longest wait for a free replica, in milliseconds; beyond it 429.',
   },
+  CATENA_PROBE_INTERVAL_MS: {
+    type: 'integer',
+    minimum: 0,
+    maximum: 3_600_000,
+    default: 2_000,
+    description:
+      'How often each of several replicas is asked whether it lives, in milliseconds; two failures take it out of service. 0: never.',
+  },
+  CATENA_PROBE_TIMEOUT_MS: {
+    ...timeout,
+    maximum: 600_000,
+    default: 2_000,
+    description: 'Longest wait for the answer to a probe, in milliseconds.',
+  },
+  CATENA_LOAD_INTERVAL_MS: {
+    type: 'integer',
+    minimum: 0,
+    maximum: 60_000,
+    default: 500,
+    description:
+      'How often each of several replicas in use is asked for its queue and KV cache (/metrics), in milliseconds. 0: never.',
+  },
+  CATENA_BREAKER_FAILURES: {
+    type: 'integer',
+    minimum: 0,
+    maximum: 1_000_000,
+    default: 5,
+    description:
+      'Failures in a row after which a replica gets no requests for a while; half of 20 within 10 s have the same effect. 0: it always does.',
+  },
+  CATENA_BREAKER_OPEN_MS: {
+    ...timeout,
+    maximum: 60_000,
+    default: 2_000,
+    description:
+      'How long a failing replica gets no requests before one is tried, in milliseconds; doubled each time, to a minute at most.',
+  },
   CATENA_CONNECT_TIMEOUT_MS: {
     ...timeout,
     default: 5_000,
@@ -136,16 +198,26 @@ export const SETTINGS = {
     default: 120_000,
     description: 'Longest wait for the response headers of a replica, in milliseconds.',
   },
+  CATENA_TTFT_TIMEOUT_MS: {
+    ...timeout,
+    default: 180_000,
+    description: 'Longest wait for the first content of a stream once it is asked for, in milliseconds.',
+  },
   CATENA_IDLE_TIMEOUT_MS: {
     ...timeout,
     default: 60_000,
     description:
-      'Longest time without a byte from a replica inside its response, or without one taken by the caller, in milliseconds.',
+      'Longest time between two contents of a stream, between two bytes of any other answer, or without a byte taken by the caller, in milliseconds.',
   },
   CATENA_TOTAL_TIMEOUT_MS: {
     ...timeout,
     default: 600_000,
     description: 'Longest time for one request to the gateway, all attempts together, in milliseconds.',
+  },
+  CATENA_DRAIN_TIMEOUT_MS: {
+    ...timeout,
+    default: 600_000,
+    description: 'Longest time requests in flight get to end when the gateway stops, in milliseconds.',
   },
   CATENA_WEBHOOK_PRIVATE_HOSTS: {
     type: 'string',

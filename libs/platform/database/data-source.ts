@@ -12,6 +12,9 @@ import { Traces1795305600010 } from '../../../migrations/1795305600010-traces.js
 import { Webhooks1795305600009 } from '../../../migrations/1795305600009-webhooks.js';
 import { RunChange1795305600011 } from '../../../migrations/1795305600011-run-change.js';
 import { Review1795305600012 } from '../../../migrations/1795305600012-review.js';
+import { Callers1795305600013 } from '../../../migrations/1795305600013-callers.js';
+import { Protocols1795305600014 } from '../../../migrations/1795305600014-protocols.js';
+import { CostAndClearance1795305600016 } from '../../../migrations/1795305600016-cost-and-clearance.js';
 import { readInt8AsNumber } from './int8.js';
 
 readInt8AsNumber();
@@ -29,6 +32,9 @@ const migrations = [
   Traces1795305600010,
   RunChange1795305600011,
   Review1795305600012,
+  Callers1795305600013,
+  Protocols1795305600014,
+  CostAndClearance1795305600016,
 ];
 
 export interface DatabaseOptions {

@@ -1,20 +1,46 @@
 import type { ServerResponse } from 'node:http';
-import { errorBody, type GatewayError } from '../http/gateway-error.js';
+import type { GatewayError } from '../http/gateway-error.js';
 import { sendError } from '../http/respond.js';
+import type { Fields } from '../providers/canonical.js';
+import type { ChatRequest } from './chat-request.js';
+import type { StreamWriter } from './ingress.js';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
+/** What can be held back while the caller reads more slowly. */
+interface Source {
+  pause(): void;
+  resume(): void;
+}
+
 /** Writes the answer of an admitted request; every answer says what ran. */
 export class AnswerWriter {
+  /** The source is held back until the caller has read. */
+  isPaused = false;
+  /** Undefined where chunks go out as they are. */
+  private readonly writer: StreamWriter | undefined;
+
   constructor(
     private readonly response: ServerResponse,
     private readonly inferenceId: string,
     private readonly requestId: string,
     /** Names and values of the headers that tell what answers. */
     private readonly servedHeaders: readonly string[],
-  ) {}
+    /** Longest time without progress towards the caller, in milliseconds. */
+    private readonly stallTimeoutMs: number,
+    private readonly request: ChatRequest,
+  ) {
+    const { ingress, streamed } = request;
+    if (streamed && ingress.openStream) this.writer = ingress.openStream(request);
+  }
 
-  /** An answer in one piece, as the bytes received. */
+  /** A chat completion as the caller's protocol has it. @param body its bytes. */
+  written(body: Buffer, completion: unknown): Buffer {
+    const { writeAnswer } = this.request.ingress;
+    return writeAnswer ? Buffer.from(writeAnswer(completion as Fields, this.request)) : body;
+  }
+
+  /** An answer in one piece. */
   sendAnswer(body: Buffer): void {
     this.response.writeHead(
       200,
@@ -25,11 +51,11 @@ export class AnswerWriter {
 
   /** Of a request that has no row, so that there is none to name. */
   sendRefusal(error: GatewayError): void {
-    sendError(this.response, error, this.requestId);
+    sendError(this.response, error, this.requestId, this.request.ingress.writeError);
   }
 
   sendError(error: GatewayError): void {
-    const body = Buffer.from(errorBody(error));
+    const body = Buffer.from(this.request.ingress.writeError(error));
     const headers = this.headers('content-type', JSON_TYPE, 'content-length', String(body.length));
     if (error.headers) for (const name in error.headers) headers.push(name, error.headers[name]!);
     this.response.writeHead(error.status, headers);
@@ -51,15 +77,47 @@ export class AnswerWriter {
     );
   }
 
+  /** One write per chunk received; when the caller reads more slowly than the model writes, the source is held back. */
+  write(events: readonly Buffer[], source: Source): void {
+    const { response } = this;
+    if (response.write(this.bytesOf(events))) return;
+    this.isPaused = true;
+    source.pause();
+    this.watchStall();
+    response.once('drain', () => {
+      this.isPaused = false;
+      response.socket?.setTimeout(0);
+      source.resume();
+    });
+  }
+
+  /**
+   * A caller that reads nothing would hold a replica's place and a socket for as long as it likes. Node closes the
+   * connection when no byte has moved for this long; a slow one that moves lives on.
+   */
+  watchStall(): void {
+    this.response.socket?.setTimeout(this.stallTimeoutMs);
+  }
+
   /** An error after the first content is an event of its own, and no `[DONE]` follows it. */
   endStream(failure: GatewayError | undefined, held: readonly Buffer[]): void {
     if (!this.response.headersSent) this.beginStream();
-    this.response.end(failure ? `data: ${errorBody(failure)}\n\n` : Buffer.concat(held));
+    const { response, writer } = this;
+    if (writer) response.end(failure ? writer.fail(failure) : writer.end(held));
+    else
+      response.end(failure ? `data: ${this.request.ingress.writeError(failure)}\n\n` : Buffer.concat(held));
+  }
+
+  private bytesOf(events: readonly Buffer[]): Buffer {
+    if (this.writer) return this.writer.write(events);
+    return events.length === 1 ? events[0]! : Buffer.concat(events);
   }
 
   private headers(...own: string[]): string[] {
     own.push('x-catena-inference-id', this.inferenceId, 'x-request-id', this.requestId);
     for (const text of this.servedHeaders) own.push(text);
+    const { requestIdHeader } = this.request.ingress;
+    if (requestIdHeader) own.push(requestIdHeader, this.requestId);
     return own;
   }
 }

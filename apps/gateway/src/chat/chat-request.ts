@@ -2,12 +2,16 @@ import { isUtf8 } from 'node:buffer';
 import { MAX_NESTING, nestsTooDeeply } from '#libs/core/nesting/nesting.js';
 import type { ChatMessage, VariableValue } from '#libs/core/template/template.js';
 import { badRequest } from '../http/gateway-error.js';
+import type { CanonicalRequest } from '../providers/canonical.js';
 import { unitOf } from '../resolve/unit.js';
+import type { Ingress } from './ingress.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 
 /** A request for a chat completion, checked. */
 export interface ChatRequest {
+  /** The protocol it came by, and its answer goes out by. */
+  readonly ingress: Ingress;
   /** Name of the serving endpoint: the request's `model`. */
   readonly endpoint: string;
   readonly unit: string | undefined;
@@ -19,18 +23,23 @@ export interface ChatRequest {
   readonly streamOptions: Fields;
   /** The caller's `metadata`, as JSON text. */
   readonly metadata: string | null;
-  /** All fields as they came, to be passed on as far as `upstreamBody` lets them. */
-  readonly fields: Fields;
+  /** What the caller says that it carries, unchecked: see `carriedClass`. */
+  readonly dataClass: unknown;
+  /** All fields as they came, to be passed on as far as `canonicalRequest` lets them. */
+  readonly fields: CanonicalRequest;
 }
 
 const NONE: Fields = {};
 
 /**
- * Reads the body of `POST /v1/chat/completions`.
- * @throws GatewayError 400 for what is not JSON or has the wrong types, naming the field.
+ * Checks the fields of a request for a chat completion.
+ * @throws GatewayError 400 for what has the wrong types, naming the field.
  */
-export function readChatRequest(body: Buffer, unitHeader: string | undefined): ChatRequest {
-  const fields = parse(body);
+export function toChatRequest(
+  fields: CanonicalRequest,
+  unitHeader: string | undefined,
+  ingress: Ingress,
+): ChatRequest {
   const { model, messages, stream, stream_options, metadata } = fields;
   if (typeof model !== 'string' || model === '')
     throw badRequest(
@@ -41,6 +50,7 @@ export function readChatRequest(body: Buffer, unitHeader: string | undefined): C
   const given = optionalFields(metadata, 'metadata');
   const options = optionalFields(stream_options, 'stream_options');
   return {
+    ingress,
     endpoint: model,
     unit: unitOf(unitHeader, given['unit'], fields['user']),
     variables: readVariables(given['variables']),
@@ -49,11 +59,13 @@ export function readChatRequest(body: Buffer, unitHeader: string | undefined): C
     wantsUsage: optionalBoolean(options['include_usage'], 'stream_options.include_usage'),
     streamOptions: options,
     metadata: given === NONE ? null : JSON.stringify(given),
+    dataClass: given['dataClass'],
     fields,
   };
 }
 
-function parse(body: Buffer): Fields {
+/** The fields of a request body. @throws GatewayError 400 for what is no JSON object, or one nested too deeply. */
+export function parseBody(body: Buffer): Record<string, unknown> {
   let parsed: unknown;
   try {
     const text = body.toString('utf8');

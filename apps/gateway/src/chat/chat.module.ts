@@ -1,13 +1,15 @@
 import { Module } from '@nestjs/common';
+import { CallersModule } from '../callers/callers.module.js';
 import { ReplicaLanes } from '../dispatch/replica-lanes.js';
 import { HttpModule } from '../http/http.module.js';
+import { LimitsModule } from '../limits/limits.module.js';
 import { MetricsModule } from '../metrics/metrics.module.js';
 import { SnapshotModule } from '../snapshot/snapshot.module.js';
 import { SpoolModule } from '../spool/spool.module.js';
 import { ChatRoutes } from './chat.routes.js';
 
 @Module({
-  imports: [HttpModule, MetricsModule, SnapshotModule, SpoolModule],
+  imports: [CallersModule, HttpModule, LimitsModule, MetricsModule, SnapshotModule, SpoolModule],
   providers: [ChatRoutes, ReplicaLanes],
 })
 export class ChatModule {}

@@ -3,24 +3,32 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Counter } from 'prom-client';
 import type { Settings } from '#libs/platform/config/settings.js';
 import type { Logger } from '#libs/platform/log/logger.js';
+import type { Caller } from '../callers/caller.js';
+import { Callers } from '../callers/callers.js';
+import { assertCleared, endpointFor } from '../callers/endpoint-for.js';
 import { ReplicaLanes } from '../dispatch/replica-lanes.js';
-import { UpstreamFailure } from '../dispatch/upstream-failure.js';
+import { StreamClocks } from '../dispatch/stream-clocks.js';
+import type { WorkspaceLanes } from '../dispatch/workspace-lanes.js';
 import { GatewayError } from '../http/gateway-error.js';
 import { readBody } from '../http/read-body.js';
 import { failRequest, givenRequestId } from '../http/respond.js';
 import { Routes } from '../http/routes.js';
+import { Limiter } from '../limits/limiter.js';
 import { Metrics } from '../metrics/metrics.js';
 import { assignArm } from '../resolve/assign.js';
 import { LOGGER_TOKEN, SETTINGS_TOKEN } from '../settings.module.js';
 import { SnapshotStore } from '../snapshot/snapshot.store.js';
-import { unknownEndpoint } from '../snapshot/unknown-endpoint.js';
 import { SpoolService } from '../spool/spool.service.js';
-import { readChatRequest } from './chat-request.js';
-import { Exchange, type ExchangeServices } from './exchange.js';
+import { carriedClass } from './data-class.js';
+import type { ExchangeServices } from './exchange-services.js';
+import { Exchange } from './exchange.js';
+import { queueFull } from './failures.js';
 import { Inference } from './inference.js';
+import type { Ingress } from './ingress.js';
+import { INGRESSES } from './ingresses.js';
 import { unitHeaderOf } from '../resolve/unit.js';
 
-/** `POST /v1/chat/completions`, OpenAI's protocol: `model` is the serving endpoint. */
+/** The routes that generate, one for each protocol that callers speak. In all of them `model` is the serving endpoint. */
 @Injectable()
 export class ChatRoutes {
   private readonly services: ExchangeServices;
@@ -31,6 +39,8 @@ export class ChatRoutes {
     metrics: Metrics,
     spool: SpoolService,
     private readonly lanes: ReplicaLanes,
+    private readonly callers: Callers,
+    private readonly limiter: Limiter,
     private readonly store: SnapshotStore,
     @Inject(SETTINGS_TOKEN) private readonly settings: Settings,
     @Inject(LOGGER_TOKEN) logger: Logger,
@@ -46,49 +56,87 @@ export class ChatRoutes {
       spool: spool.spool,
       logger,
       refused: this.refused,
+      retriesDenied: new Counter({
+        name: 'catena_retries_denied_total',
+        help: 'Attempts not made because the retry budget of the model endpoint was spent',
+        labelNames: ['model_endpoint'],
+        registers: [metrics.registry],
+      }),
+      clocks: new StreamClocks(settings.CATENA_TTFT_TIMEOUT_MS, settings.CATENA_IDLE_TIMEOUT_MS),
+      headersTimeoutMs: settings.CATENA_HEADERS_TIMEOUT_MS,
       totalTimeoutMs: settings.CATENA_TOTAL_TIMEOUT_MS,
       stallTimeoutMs: settings.CATENA_IDLE_TIMEOUT_MS,
     };
-    routes.add({
-      method: 'POST',
-      path: '/v1/chat/completions',
-      handle: (request, response) => this.complete(request, response),
-    });
+    for (const ingress of INGRESSES)
+      routes.add({
+        method: 'POST',
+        path: ingress.path,
+        handle: (request, response) => this.complete(ingress, request, response),
+      });
   }
 
-  private complete(request: IncomingMessage, response: ServerResponse): void {
+  private complete(ingress: Ingress, request: IncomingMessage, response: ServerResponse): void {
     const startedMs = performance.now();
+    const caller = this.identify(ingress, request, response);
+    if (!caller) return;
     readBody(request, this.settings.CATENA_MAX_BODY_BYTES, (body) => {
       try {
         if (body instanceof GatewayError) throw body;
-        this.admit(body, request, response, startedMs);
+        this.admit(ingress, caller, body, request, response, startedMs);
       } catch (error) {
         if (error instanceof GatewayError) this.refused.inc({ code: error.code });
-        failRequest(this.services.logger, request, response, error);
+        failRequest(this.services.logger, request, response, error, ingress.writeError);
       }
     });
   }
 
-  private admit(body: Buffer, request: IncomingMessage, response: ServerResponse, startedMs: number): void {
-    const chat = readChatRequest(body, unitHeaderOf(request));
-    const endpoint = this.store.current.endpoints.get(chat.endpoint);
-    if (!endpoint) throw unknownEndpoint(chat.endpoint, 'model');
+  private admit(
+    ingress: Ingress,
+    caller: Caller,
+    body: Buffer,
+    request: IncomingMessage,
+    response: ServerResponse,
+    startedMs: number,
+  ): void {
+    const chat = ingress.readRequest(body, unitHeaderOf(request));
+    const endpoint = endpointFor(caller, this.store.current, chat.endpoint, 'invoke', 'model');
     const assigned = assignArm(endpoint, chat.unit, Math.random);
-    const inference = new Inference(chat, endpoint, assigned, Date.now());
-    this.shedLoad(inference);
+    const dataClass = carriedClass(
+      endpoint.dataClass,
+      request.headers['x-catena-data-class'],
+      chat.dataClass,
+    );
+    assertCleared(caller, dataClass);
+    const lanes = this.lanes.in(endpoint.workspaceId);
+    const inference = new Inference(chat, endpoint, assigned, Date.now(), lanes, dataClass, caller);
+    this.shedLoad(inference, lanes);
+    inference.reservation = this.limiter.reserve(caller, endpoint, assigned.arm, inference, response);
     // An id of the inference's own is enough where the caller gives none.
     const requestId = givenRequestId(request) ?? inference.id;
-    new Exchange(this.services, inference, response, requestId, startedMs).start();
+    try {
+      new Exchange(this.services, inference, response, requestId, startedMs).start();
+    } catch (error) {
+      inference.reservation?.release();
+      throw error;
+    }
+  }
+
+  /** Before the body is read: whoever may not call sends nothing that is kept. */
+  private identify(ingress: Ingress, request: IncomingMessage, response: ServerResponse): Caller | undefined {
+    try {
+      return this.callers.identify(request);
+    } catch (error) {
+      if (error instanceof GatewayError) this.refused.inc({ code: error.code });
+      failRequest(this.services.logger, request, response, error, ingress.writeError);
+      return undefined;
+    }
   }
 
   /** What would find the queue full and has nowhere else to go is turned away before it costs anything. */
-  private shedLoad(inference: Inference): void {
+  private shedLoad(inference: Inference, lanes: WorkspaceLanes): void {
     if (inference.generations > 1) return;
     const { modelEndpoint } = inference.generation;
-    if (!this.lanes.find(modelEndpoint)?.isFull) return;
-    throw new UpstreamFailure(
-      'queue_full',
-      `All replicas of "${modelEndpoint}" are busy and the queue is full; try again later.`,
-    ).toError(modelEndpoint, undefined);
+    const lane = lanes.find(modelEndpoint);
+    if (lane?.isFull) throw queueFull(modelEndpoint, lane).toError(modelEndpoint, undefined);
   }
 }

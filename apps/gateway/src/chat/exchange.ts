@@ -1,39 +1,29 @@
 import type { ServerResponse } from 'node:http';
-import type { Counter } from 'prom-client';
-import type { Logger } from '#libs/platform/log/logger.js';
+import type { DataClass } from '#libs/core/clearance/clearance.js';
 import { AttemptPlanner } from '../dispatch/attempt-planner.js';
-import type { QueueTicket, Replica, ReplicaLane, ReplicaWaiter } from '../dispatch/replica-lane.js';
-import type { ReplicaLanes } from '../dispatch/replica-lanes.js';
+import type { QueueTicket, ReplicaLane, ReplicaWaiter } from '../dispatch/replica-lane.js';
+import type { Replica, Seat } from '../dispatch/replica.js';
 import { UpstreamCall, type UpstreamListener } from '../dispatch/upstream-call.js';
-import { UpstreamFailure } from '../dispatch/upstream-failure.js';
+import type { ClockedStream, RunningClocks, StreamClock } from '../dispatch/stream-clocks.js';
+import type { UpstreamFailure } from '../dispatch/upstream-failure.js';
 import type { GatewayError } from '../http/gateway-error.js';
 import { parseAnswer, readAnswer, type AnswerFacts } from '../providers/openai/openai-answer.js';
-import { readError } from '../providers/openai/openai-error.js';
-import type { Spool, SpooledInference, SpoolListener } from '../spool/spool.js';
+import type { SpooledInference, SpoolListener } from '../spool/spool.js';
 import { AnswerWriter } from './answer-writer.js';
+import type { ExchangeServices } from './exchange-services.js';
+import { noCompletion, queueFull, queueTimedOut, silent, tookTooLong, unavailable } from './failures.js';
 import { guarded } from './guarded.js';
 import type { Ending, Inference } from './inference.js';
 import { internalError, refusedBySpool } from './refusals.js';
 import { StreamRelay } from './stream-relay.js';
-
-/** What every exchange uses. */
-export interface ExchangeServices {
-  readonly lanes: ReplicaLanes;
-  readonly spool: Spool;
-  readonly logger: Logger;
-  /** Requests without a row, by error code. */
-  readonly refused: Counter;
-  readonly totalTimeoutMs: number;
-  /** Longest time without progress towards the caller, in milliseconds. */
-  readonly stallTimeoutMs: number;
-}
+import { upstreamHeaders } from './upstream-headers.js';
 
 /**
  * One admitted request from its opening to the last byte of its answer. One object with the callbacks of the spool,
  * of the queue and of the upstream, instead of promises and closures per request. The order it keeps:
  * opening in the spool → attempts upstream → closing in the spool → last bytes to the caller.
  */
-export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener {
+export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener, ClockedStream {
   private readonly planner: AttemptPlanner;
   private readonly answerer: AnswerWriter;
   private spooled: SpooledInference | undefined;
@@ -41,8 +31,11 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
   private ticket: QueueTicket | undefined;
   private lane: ReplicaLane | undefined;
   private lastReplica: Replica | undefined;
+  seat: Seat | undefined;
   private backoff: NodeJS.Timeout | undefined;
   private deadline: NodeJS.Timeout | undefined;
+  /** Of the attempt that runs, where it is streamed. */
+  private clocks: RunningClocks | undefined;
   /** The row is being closed, or is closed: whatever still arrives changes nothing. */
   private ended = false;
   /** The closing has been given to the spool. */
@@ -68,16 +61,23 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     /** `performance.now()` at the arrival of the request. */
     private readonly startedMs: number,
   ) {
-    this.answerer = new AnswerWriter(response, inference.id, requestId, inference.identity.headers);
+    this.answerer = new AnswerWriter(
+      response,
+      inference.id,
+      requestId,
+      inference.identity.headers,
+      services.stallTimeoutMs,
+      inference.request,
+    );
     const { retry } = inference.assigned.arm.chain.content;
-    this.planner = new AttemptPlanner(inference.generations, retry, Math.random);
+    this.planner = new AttemptPlanner(inference.generations, retry, Math.random, inference);
   }
 
   /** @throws GatewayError 503 when the spool is full. */
   start(): void {
     const { inference, services } = this;
     try {
-      this.spooled = services.spool.open(inference.opening, inference.body, this);
+      this.spooled = services.spool.open(inference.opening, inference.kept(inference.body), this);
     } catch (error) {
       throw refusedBySpool(error);
     }
@@ -92,6 +92,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
       // Nothing was spooled and nothing was sent: this is a refusal, not an inference.
       this.ended = true;
       clearTimeout(this.deadline);
+      this.inference.reservation?.release();
       const refusal = refusedBySpool(error);
       this.services.refused.inc({ code: refusal.code });
       if (!this.clientGone) this.answerer.sendRefusal(refusal);
@@ -112,36 +113,46 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
   @guarded
   onQueueTimeout(): void {
     this.ticket = undefined;
-    const { modelEndpoint } = this.inference.generation;
-    this.onFailure(
-      new UpstreamFailure(
-        'queue_timeout',
-        `No replica of "${modelEndpoint}" became free in time; try again later.`,
-      ),
-    );
+    this.onFailure(queueTimedOut(this.inference.generation.modelEndpoint, this.lane!));
+  }
+
+  @guarded
+  onRefused(failure: UpstreamFailure): void {
+    this.ticket = undefined;
+    this.onFailure(failure);
+  }
+
+  get model(): string {
+    return this.inference.generation.model;
+  }
+
+  get dataClass(): DataClass {
+    return this.inference.dataClass;
+  }
+
+  get promptBytes(): number {
+    return this.inference.body.length;
+  }
+
+  get affinityKey(): number {
+    return this.inference.affinityKey;
   }
 
   @guarded
   onAnswer(body: Buffer): void {
     if (this.ended) return;
     const parsed = parseAnswer(body);
-    const facts = readAnswer(parsed);
+    const { provider } = this.inference;
+    const completion = provider.readAnswer ? provider.readAnswer(parsed, nowS()) : parsed;
+    const facts = readAnswer(completion);
     if (facts) {
-      this.answer = body;
-      this.end({ status: 'ok', facts }, body);
+      const kept = completion === parsed ? body : Buffer.from(JSON.stringify(completion));
+      this.lane!.succeeded(this.lastReplica!, this.seat);
+      this.answer = this.answerer.written(kept, completion);
+      this.end({ status: 'ok', facts }, kept);
       return;
     }
-    const { message } = readError(parsed);
-    const from = this.lastReplica!.baseUrl;
-    this.onFailure(
-      message === undefined
-        ? new UpstreamFailure(
-            'upstream_malformed',
-            `${from} answered 200 with something that is no chat completion.`,
-            { body },
-          )
-        : new UpstreamFailure('upstream_error', `${from} answered 200 with an error: ${message}`, { body }),
-    );
+    this.onFailure(noCompletion(body, parsed, this.lastReplica!.baseUrl));
   }
 
   @guarded
@@ -151,7 +162,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     const ready = relay.take(events);
     if (ready) {
       if (!this.committed) this.commit();
-      this.write(ready);
+      this.answerer.write(ready, this.call!);
     }
     if (relay.failure) this.breakOff(relay.failure);
     else if (relay.isComplete) this.completeStream();
@@ -166,9 +177,25 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     else this.completeStream();
   }
 
+  get isPaused(): boolean {
+    return this.answerer.isPaused || !this.call!.isSent;
+  }
+
+  get contents(): number {
+    return this.relay!.contents;
+  }
+
+  @guarded
+  onSilence(clock: StreamClock): void {
+    this.clocks = undefined; // it has stopped them
+    this.call!.giveUp(silent(clock, this.services, this.call!));
+  }
+
   @guarded
   onFailure(failure: UpstreamFailure): void {
     if (this.ended) return;
+    this.stopClocks();
+    if (this.call) this.lane!.failed(this.call.replica, this.seat, failure);
     if (this.committed) {
       this.fail(failure);
       return;
@@ -177,7 +204,11 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
       mayRetry: failure.mayRetry,
       mayFallBack: failure.mayFallBack,
       retryAfterMs: failure.details.retryAfterMs,
+      remainingMs: this.services.totalTimeoutMs - this.elapsedMs(),
+      budget: this.lane?.retryBudget,
     });
+    if (this.planner.lacksBudget)
+      this.services.retriesDenied.inc({ model_endpoint: this.inference.generation.modelEndpoint });
     if (!next) {
       this.fail(failure);
       return;
@@ -195,7 +226,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     if (this.committed || (this.relay && !failure)) this.answerer.endStream(failure, this.relay!.held);
     else if (failure) this.answerer.sendError(failure);
     else this.answerer.sendAnswer(this.answer!);
-    if (this.response.writableLength > 0) this.watchStall();
+    if (this.response.writableLength > 0) this.answerer.watchStall();
   }
 
   /** The gateway itself is at fault. The row is closed without the answer, for that may be what could not be handled. */
@@ -222,24 +253,13 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
   @guarded
   private attempt(): void {
     const { generation } = this.inference;
-    this.lane = this.services.lanes.find(generation.modelEndpoint);
+    this.lane = this.services.lanes.in(this.inference.workspaceId).find(generation.modelEndpoint);
     if (!this.lane || this.lane.replicas.length === 0) {
-      this.onFailure(
-        new UpstreamFailure(
-          'model_endpoint_unavailable',
-          `The model endpoint "${generation.modelEndpoint}" is archived, or has no replica.`,
-        ),
-      );
+      this.onFailure(unavailable(generation.modelEndpoint));
       return;
     }
     const place = this.lane.acquire(this, this.lastReplica);
-    if (!place)
-      this.onFailure(
-        new UpstreamFailure(
-          'queue_full',
-          `All replicas of "${generation.modelEndpoint}" are busy and the queue is full; try again later.`,
-        ),
-      );
+    if (!place) this.onFailure(this.lane.refusalOf(this) ?? queueFull(generation.modelEndpoint, this.lane));
     else if ('timer' in place) this.ticket = place;
     else this.send(this.lane, place);
   }
@@ -249,52 +269,31 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     const { inference } = this;
     const { streamed, wantsUsage } = inference.request;
     this.lastReplica = replica;
-    this.call = new UpstreamCall(lane, replica, streamed, this);
+    this.call = new UpstreamCall(lane, replica, this.seat, streamed, this);
     inference.sent(lane.prices, replica.baseUrl);
-    this.relay = streamed ? new StreamRelay(replica.baseUrl, inference.choices, wantsUsage) : undefined;
-    const headers = [
-      'content-type',
-      'application/json',
-      'accept-encoding',
-      'identity',
-      // vLLM names its log lines after it; a second attempt must not share a name with the first, still running.
-      'x-request-id',
-      inference.attempt === 1 ? inference.id : `${inference.id}-${inference.attempt}`,
-    ];
-    if (streamed) headers.push('accept', 'text/event-stream');
-    if (lane.credential !== undefined) headers.push('authorization', `Bearer ${lane.credential}`);
-    this.call.start(headers, inference.body);
+    if (streamed) {
+      this.relay = new StreamRelay(
+        replica.baseUrl,
+        inference.choices,
+        wantsUsage,
+        inference.provider.openStream?.(nowS()),
+      );
+      this.clocks = this.services.clocks.start(this);
+    }
+    const path = inference.provider.path(replica.path, inference.generation.model, lane.apiVersion);
+    this.call.start(path, upstreamHeaders(inference, lane), inference.body);
   }
 
   private commit(): void {
     this.committed = true;
     this.ttftMs = this.elapsedMs();
+    this.lane!.began(this.lastReplica!, this.seat);
     this.answerer.beginStream();
-  }
-
-  /** One write per chunk received; when the caller reads slower than the model writes, the replica is held back. */
-  private write(events: readonly Buffer[]): void {
-    const bytes = events.length === 1 ? events[0]! : Buffer.concat(events);
-    if (this.response.write(bytes)) return;
-    const { call } = this;
-    call?.pause();
-    this.watchStall();
-    this.response.once('drain', () => {
-      this.response.socket?.setTimeout(0);
-      call?.resume();
-    });
-  }
-
-  /**
-   * A caller that reads nothing would hold a replica's place and a socket for as long as it likes. Node closes the
-   * connection when no byte has moved for this long; a slow one that moves lives on.
-   */
-  private watchStall(): void {
-    this.response.socket?.setTimeout(this.services.stallTimeoutMs);
   }
 
   private completeStream(): void {
     this.call!.complete();
+    this.lane!.succeeded(this.lastReplica!, this.seat);
     const { text, facts } = this.relay!.answer.assemble();
     this.end({ status: 'ok', facts }, Buffer.from(text));
   }
@@ -308,11 +307,8 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     this.call?.abort();
     const { modelEndpoint } = this.inference.generation;
     this.failure = failure.toError(modelEndpoint, this.lastReplica?.baseUrl);
-    const error = { code: failure.code, message: failure.message };
-    if (this.relay && !this.relay.answer.isEmpty) {
-      const { text, facts } = this.relay.answer.assemble();
-      this.end({ status: 'error', error, facts }, Buffer.from(text));
-    } else this.end({ status: 'error', error }, failure.details.body);
+    const { code, message } = failure;
+    this.endPartial('error', { code, message }, failure.details.body);
   }
 
   @guarded
@@ -324,12 +320,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
       return;
     }
     this.leaveQueue();
-    this.fail(
-      new UpstreamFailure(
-        'request_timeout',
-        `The request took longer than ${this.services.totalTimeoutMs} ms, all attempts together.`,
-      ),
-    );
+    this.fail(tookTooLong(this.services.totalTimeoutMs));
   }
 
   /** Also called after the last byte went out; then there is nothing to do. */
@@ -348,14 +339,14 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
   private cancel(): void {
     this.leaveQueue();
     this.call?.abort();
-    const error = {
-      code: 'client_closed_request',
-      message: 'The caller left before the answer was complete.',
-    };
-    if (this.relay && !this.relay.answer.isEmpty) {
-      const { text, facts } = this.relay.answer.assemble();
-      this.end({ status: 'cancelled', error, facts }, Buffer.from(text));
-    } else this.end({ status: 'cancelled', error }, undefined);
+    const message = 'The caller left before the answer was complete.';
+    this.endPartial('cancelled', { code: 'client_closed_request', message }, undefined);
+  }
+
+  private stopClocks(): void {
+    if (!this.clocks) return;
+    this.services.clocks.stop(this.clocks);
+    this.clocks = undefined;
   }
 
   private leaveQueue(): void {
@@ -364,18 +355,41 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener 
     this.ticket = undefined;
   }
 
+  /** With what has come of a stream; else with the body of a failed answer, where there is one. */
+  private endPartial(
+    status: 'error' | 'cancelled',
+    error: { readonly code: string; readonly message: string },
+    body: Buffer | undefined,
+  ): void {
+    const partial = this.relay?.partial(this.inference.body.length);
+    if (partial) this.end({ status, error, facts: partial.facts }, Buffer.from(partial.text));
+    else this.end({ status, error }, body);
+  }
+
   private end(
     ending: Omit<Ending, 'latencyMs' | 'ttftMs'> & { facts?: AnswerFacts },
     response: Buffer | undefined,
   ): void {
     this.ended = true;
     clearTimeout(this.deadline);
+    this.stopClocks();
     const closing = this.inference.closing({ ...ending, latencyMs: this.elapsedMs(), ttftMs: this.ttftMs });
-    this.services.spool.close(this.spooled!, closing, this.inference.replacedBody, response);
+    const { replacedBody } = this.inference;
+    this.inference.reservation?.settle(closing);
+    this.services.spool.close(
+      this.spooled!,
+      closing,
+      replacedBody,
+      response && this.inference.kept(response),
+    );
     this.closing = true;
   }
 
   private elapsedMs(): number {
     return performance.now() - this.startedMs;
   }
+}
+
+function nowS(): number {
+  return Math.floor(Date.now() / 1000);
 }

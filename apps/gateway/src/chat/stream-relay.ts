@@ -1,10 +1,14 @@
 import { dataOf, hasForeignName } from '#libs/core/sse/sse-splitter.js';
 import { UpstreamFailure } from '../dispatch/upstream-failure.js';
+import type { AnswerFacts } from '../providers/openai/openai-answer.js';
 import { readError } from '../providers/openai/openai-error.js';
 import { StreamedAnswer } from '../providers/openai/openai-stream.js';
+import type { StreamReader } from '../providers/provider.js';
 
 const DONE = '[DONE]';
 const DONE_EVENT = Buffer.from('data: [DONE]\n\n');
+/** Of a request's JSON; of English prose it is about four and a half. */
+const BYTES_PER_TOKEN = 4;
 
 /**
  * The streamed answer of one attempt on its way to the caller: which of its events go out now, which wait, and
@@ -18,27 +22,30 @@ export class StreamRelay {
   isComplete = false;
   /** Why the stream is of no more use. */
   failure: UpstreamFailure | undefined;
-  private hasContent = false;
+  /** Events with content, which is nearly always one token each. */
+  contents = 0;
 
   /**
    * @param from which replica, for messages.
    * @param choices how many were asked for.
    * @param wantsUsage whether the caller asked for the usage chunk.
+   * @param reader of the events, where they are no chunks.
    */
   constructor(
     private readonly from: string,
     private readonly choices: number,
     private readonly wantsUsage: boolean,
+    private readonly reader?: StreamReader,
   ) {}
 
   /** Takes events. @returns those that go out now; undefined for none. Then see `isComplete` and `failure`. */
   take(events: readonly Buffer[]): Buffer[] | undefined {
     let ready: Buffer[] | undefined;
-    for (const event of events) {
+    for (const event of this.reader ? this.reader.take(events) : events) {
       const data = dataOf(event);
       if (data === undefined) {
         // A heartbeat. Before the first content there is no stream yet to keep alive.
-        if (this.hasContent && this.held.length === 0) (ready ??= []).push(event);
+        if (this.contents > 0 && this.held.length === 0) (ready ??= []).push(event);
         continue;
       }
       if (data === DONE) {
@@ -47,7 +54,7 @@ export class StreamRelay {
       }
       const kind = this.answer.take(data);
       if (kind === 'content') {
-        this.hasContent = true;
+        this.contents++;
         if (this.held.length > 0) {
           (ready ??= []).push(...this.held);
           this.held = [];
@@ -71,6 +78,21 @@ export class StreamRelay {
       this.held.push(DONE_EVENT);
       this.isComplete = true;
     } else this.failure = this.interrupted();
+  }
+
+  /**
+   * What has come of an answer that comes to no end. Few servers tell its tokens before the end, or not all of them;
+   * they have been generated and will be paid for, so that they are estimated then: one for each content received, and
+   * one for every four bytes of the request.
+   * @returns undefined where nothing came.
+   */
+  partial(requestBytes: number): { readonly text: string; readonly facts: AnswerFacts } | undefined {
+    if (this.answer.isEmpty) return undefined;
+    const { text, facts } = this.answer.assemble();
+    if (this.contents === 0) return { text, facts };
+    const inputTokens = facts.inputTokens ?? Math.ceil(requestBytes / BYTES_PER_TOKEN);
+    const outputTokens = Math.max(this.contents, facts.outputTokens ?? 0);
+    return { text, facts: { ...facts, inputTokens, outputTokens } };
   }
 
   private close(done: Buffer): void {

@@ -1,35 +1,76 @@
 import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
-import { Pool } from 'undici';
+import { Agent, Pool } from 'undici';
+import type { DataClass } from '#libs/core/clearance/clearance.js';
 import type { Settings } from '#libs/platform/config/settings.js';
-import { LOGGER_TOKEN, SETTINGS_TOKEN } from '../settings.module.js';
 import type { Logger } from '#libs/platform/log/logger.js';
-import type { ServedModelEndpoint, Snapshot } from '../snapshot/snapshot.js';
+import { Metrics } from '../metrics/metrics.js';
+import { LOGGER_TOKEN, SETTINGS_TOKEN } from '../settings.module.js';
+import type { ServedModelEndpoint, ServedReplica, Snapshot } from '../snapshot/snapshot.js';
+import { OPENAI } from '../providers/openai/openai.provider.js';
+import type { Provider } from '../providers/provider.js';
+import { PROVIDERS, type ProviderFinder } from '../providers/providers.js';
 import { SnapshotStore } from '../snapshot/snapshot.store.js';
-import { ReplicaLane, type Replica } from './replica-lane.js';
+import { Breaker } from './breaker.js';
+import { ReplicaClient } from './replica-client.js';
+import { ReplicaLane } from './replica-lane.js';
+import { addReplicaMetrics } from './replica.metrics.js';
+import { ReplicaWatch } from './replica-watch.js';
+import { Replica } from './replica.js';
+import { WorkspaceLanes } from './workspace-lanes.js';
 
 /** One lane per model endpoint, following the snapshot: connections to a replica that is gone drain and close. */
 @Injectable()
-export class ReplicaLanes implements OnApplicationShutdown {
+export class ReplicaLanes implements ProviderFinder, OnApplicationShutdown {
   private readonly lanes = new Map<string, ReplicaLane>();
+  private readonly byWorkspace = new Map<string, WorkspaceLanes>();
+  /** What each lane was last made to follow: what did not change stays the same object. */
+  private readonly followed = new WeakMap<ReplicaLane, ServedModelEndpoint>();
+  private readonly watches = new Map<Replica, ReplicaWatch>();
+  /** For probes alone, so that they never wait for a connection that requests use. */
+  private readonly probing: Agent;
 
   constructor(
     store: SnapshotStore,
+    metrics: Metrics,
     @Inject(SETTINGS_TOKEN) private readonly settings: Settings,
     @Inject(LOGGER_TOKEN) private readonly logger: Logger,
   ) {
+    this.probing = new Agent({
+      connect: { timeout: settings.CATENA_PROBE_TIMEOUT_MS },
+      pipelining: 1,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+    });
+    addReplicaMetrics(metrics, this.lanes);
     store.onSwap((snapshot) => this.follow(snapshot));
     const current = store.find();
     if (current) this.follow(current);
   }
 
-  /** By name of the model endpoint. */
+  /** Those of a workspace. */
+  in(workspaceId: string): WorkspaceLanes {
+    let lanes = this.byWorkspace.get(workspaceId);
+    if (!lanes) this.byWorkspace.set(workspaceId, (lanes = new WorkspaceLanes(this, workspaceId)));
+    return lanes;
+  }
+
+  /** By key of the model endpoint, see `keyIn`; so are the others. */
   find(name: string): ReplicaLane | undefined {
     return this.lanes.get(name);
   }
 
+  providerOf(name: string): Provider {
+    return this.lanes.get(name)?.provider ?? OPENAI;
+  }
+
+  /** Of one that is not there it is not known; there is nothing that could see anything either. */
+  mayRun(name: string, dataClass: DataClass): boolean {
+    return this.lanes.get(name)?.isClearedFor(dataClass) ?? true;
+  }
+
   async onApplicationShutdown(): Promise<void> {
+    for (const watch of this.watches.values()) watch.stop();
     const pools = [...this.lanes.values()].flatMap((lane) => lane.replicas.map((replica) => replica.pool));
-    await Promise.all(pools.map((pool) => pool.destroy()));
+    await Promise.all([this.probing.destroy(), ...pools.map((pool) => pool.destroy())]);
   }
 
   private follow(snapshot: Snapshot): void {
@@ -39,12 +80,15 @@ export class ReplicaLanes implements OnApplicationShutdown {
       lane.replicas = [];
       this.lanes.delete(name);
     }
-    for (const modelEndpoint of snapshot.modelEndpoints.values()) {
-      let lane = this.lanes.get(modelEndpoint.name);
+    for (const [key, modelEndpoint] of snapshot.modelEndpoints) {
+      let lane = this.lanes.get(key);
       if (!lane) {
-        lane = new ReplicaLane(this.settings.CATENA_QUEUE_MAX, this.settings.CATENA_QUEUE_TIMEOUT_MS);
-        this.lanes.set(modelEndpoint.name, lane);
+        const { CATENA_QUEUE_MAX, CATENA_QUEUE_TIMEOUT_MS } = this.settings;
+        lane = new ReplicaLane(modelEndpoint.name, CATENA_QUEUE_MAX, CATENA_QUEUE_TIMEOUT_MS);
+        this.lanes.set(key, lane);
       }
+      if (this.followed.get(lane) === modelEndpoint) continue;
+      this.followed.set(lane, modelEndpoint);
       this.update(lane, modelEndpoint);
     }
   }
@@ -52,19 +96,34 @@ export class ReplicaLanes implements OnApplicationShutdown {
   private update(lane: ReplicaLane, modelEndpoint: ServedModelEndpoint): void {
     lane.maxConcurrency = modelEndpoint.maxConcurrencyPerReplica;
     lane.prices = modelEndpoint.prices;
-    lane.credential = modelEndpoint.credential;
+    lane.clear(modelEndpoint.clearance);
+    const provider = PROVIDERS[modelEndpoint.protocol];
+    lane.provider = provider;
+    lane.apiVersion = modelEndpoint.apiVersion ?? provider.apiVersion ?? '';
+    lane.headers = provider.headers(modelEndpoint.credential, lane.apiVersion);
     const before = new Map(lane.replicas.map((replica) => [replica.baseUrl, replica]));
-    const wanted = [...new Set(modelEndpoint.replicas.map((replica) => replica.baseUrl))];
-    lane.replicas = wanted.map((baseUrl) => {
-      const kept = before.get(baseUrl);
-      before.delete(baseUrl);
-      return kept ?? this.connect(baseUrl);
+    const wanted = new Map(modelEndpoint.replicas.map((replica) => [replica.baseUrl, replica]));
+    const added: Replica[] = [];
+    lane.replicas = [...wanted.values()].map((served) => {
+      const kept = before.get(served.baseUrl);
+      before.delete(served.baseUrl);
+      if (kept) {
+        kept.id = served.id;
+        // An adapter may have been loaded.
+        this.watches.get(kept)?.expectOtherModels();
+        return kept;
+      }
+      const fresh = this.connect(served);
+      added.push(fresh);
+      return fresh;
     });
     this.drain([...before.values()]);
+    for (const replica of added) this.watch(lane, replica);
+    lane.compareModels();
     lane.advance();
   }
 
-  private connect(baseUrl: string): Replica {
+  private connect({ id, baseUrl }: ServedReplica): Replica {
     const url = new URL(baseUrl);
     const { settings } = this;
     // No limit of connections here: the lane is the limit, and a second queue inside the pool would hide requests.
@@ -75,21 +134,44 @@ export class ReplicaLanes implements OnApplicationShutdown {
       connect: { timeout: settings.CATENA_CONNECT_TIMEOUT_MS },
       headersTimeout: settings.CATENA_HEADERS_TIMEOUT_MS,
       bodyTimeout: settings.CATENA_IDLE_TIMEOUT_MS,
-      // Below the 5 s after which uvicorn, and so vLLM, closes: a request must not meet a closing connection.
-      keepAliveTimeout: 4_000,
+      keepAliveTimeout: KEEP_ALIVE_MS,
     });
-    return {
-      baseUrl,
-      pool,
-      path: `${url.pathname.replace(/\/+$/, '')}/chat/completions`,
-      outstanding: 0,
+    const breaker = new Breaker({
+      failures: settings.CATENA_BREAKER_FAILURES,
+      openMs: settings.CATENA_BREAKER_OPEN_MS,
+    });
+    return new Replica(id, baseUrl, pool, url.pathname.replace(/\/+$/, ''), breaker);
+  }
+
+  private watch(lane: ReplicaLane, replica: Replica): void {
+    const { settings } = this;
+    const headers = (): readonly string[] => lane.headers;
+    const client = new ReplicaClient(
+      this.probing,
+      replica.baseUrl,
+      settings.CATENA_PROBE_TIMEOUT_MS,
+      headers,
+    );
+    const intervals = {
+      probeMs: settings.CATENA_PROBE_INTERVAL_MS,
+      loadMs: settings.CATENA_LOAD_INTERVAL_MS,
     };
+    const watch = new ReplicaWatch(lane, replica, client, intervals, this.logger);
+    this.watches.set(replica, watch);
+    watch.start();
   }
 
   private drain(replicas: readonly Replica[]): void {
-    for (const { pool, baseUrl } of replicas)
-      pool.close().catch((error: unknown) => {
+    for (const replica of replicas) {
+      this.watches.get(replica)?.stop();
+      this.watches.delete(replica);
+      replica.pool.close().catch((error: unknown) => {
+        const { baseUrl } = replica;
         this.logger.warn({ err: error, replica: baseUrl }, 'connections to a removed replica did not close');
       });
+    }
   }
 }
+
+/** Below the 5 s after which uvicorn, and so vLLM, closes: a request must not meet a closing connection. */
+const KEEP_ALIVE_MS = 4_000;

@@ -2,8 +2,15 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { SseSplitter } from '#libs/core/sse/sse-splitter.js';
 import { readErrorBytes } from '../providers/openai/openai-error.js';
-import type { Replica, ReplicaLane } from './replica-lane.js';
-import { failureOfError, failureOfStatus, retryAfterMs, UpstreamFailure } from './upstream-failure.js';
+import type { ReplicaLane } from './replica-lane.js';
+import type { Replica, Seat } from './replica.js';
+import {
+  failureOfError,
+  failureOfStatus,
+  retryAdvice,
+  UpstreamFailure,
+  type RetryAdvice,
+} from './upstream-failure.js';
 
 /** Largest answer taken from a model endpoint, in bytes. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
@@ -35,20 +42,26 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
   private received = 0;
   private splitter: SseSplitter | undefined;
   private status = 0;
-  private retryAfter: number | undefined;
+  private advice: RetryAdvice | undefined;
   private released = false;
   private linger: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly lane: ReplicaLane,
     readonly replica: Replica,
+    private readonly seat: Seat | undefined,
     private readonly streamed: boolean,
     private readonly listener: UpstreamListener,
   ) {}
 
-  /** @param headers flat list of names and values. */
-  start(headers: string[], body: Buffer): void {
-    this.replica.pool.dispatch({ method: 'POST', path: this.replica.path, headers, body }, this);
+  /**
+   * @param path with the query, where there is one.
+   * @param headers flat list of names and values.
+   */
+  start(path: string, headers: string[], body: Buffer): void {
+    // A stream has clocks that look at contents instead of bytes; the pool's would end it before its first content.
+    const bodyTimeout = this.streamed ? 0 : null;
+    this.replica.pool.dispatch({ method: 'POST', path, headers, body, bodyTimeout }, this);
   }
 
   /** Ends the attempt: the connection is closed at once, so that the replica stops generating. */
@@ -57,6 +70,22 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
     if (this.released) return;
     this.release();
     this.controller?.abort(new Error('aborted'));
+  }
+
+  /** Ends the attempt for a clock that has run out; but a status that has come says more than a clock. */
+  giveUp(failure: UpstreamFailure): void {
+    if (this.state === 'refusal') this.refused();
+    else this.fail(failure);
+  }
+
+  /** Whether there is a connection, and the request goes out on it. */
+  get isSent(): boolean {
+    return this.controller !== undefined;
+  }
+
+  /** Whether the headers of an answer have come. */
+  get hasBegun(): boolean {
+    return this.state !== 'waiting';
   }
 
   pause(): void {
@@ -81,11 +110,12 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
     this.status = status;
     if (status !== 200) {
       this.state = 'refusal';
-      this.retryAfter = retryAfterMs(headers['retry-after'], Date.now());
+      this.advice = retryAdvice(headers, Date.now());
     } else if (this.streamed && headers['content-type']?.includes('text/event-stream')) {
       this.state = 'stream';
       this.splitter = new SseSplitter();
-    } else this.state = 'answer';
+    } else if (Number(headers['content-length']) > MAX_ANSWER_BYTES) this.fail(this.tooLarge());
+    else this.state = 'answer';
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -107,6 +137,11 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
   onResponseError(_controller: Dispatcher.DispatchController, error: Error & { code?: string }): void {
     this.release();
     if (this.state === 'over') return;
+    if (this.state === 'refusal') {
+      // The status had come, and says more than why its body has not.
+      this.refused();
+      return;
+    }
     const began = this.state !== 'waiting';
     this.state = 'over';
     this.listener.onFailure(failureOfError(error, this.replica.baseUrl, began));
@@ -128,12 +163,7 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
     if (this.state === 'over') return;
     this.received += chunk.length;
     if (this.received > MAX_ANSWER_BYTES) {
-      this.fail(
-        new UpstreamFailure(
-          'upstream_too_large',
-          `${this.replica.baseUrl} answered with more than ${MAX_ANSWER_BYTES} bytes.`,
-        ),
-      );
+      this.fail(this.tooLarge());
       return;
     }
     if (this.state === 'stream') {
@@ -180,8 +210,15 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
 
   private refused(): void {
     const body = this.body().subarray(0, MAX_ERROR_BYTES);
-    const reported = readErrorBytes(body);
-    this.fail(failureOfStatus(this.status, this.replica.baseUrl, reported, this.retryAfter, body));
+    const reported = readErrorBytes(body, this.lane.provider.readError);
+    this.fail(failureOfStatus(this.status, this.replica.baseUrl, reported, this.advice!, body));
+  }
+
+  private tooLarge(): UpstreamFailure {
+    return new UpstreamFailure(
+      'upstream_too_large',
+      `${this.replica.baseUrl} answered with more than ${MAX_ANSWER_BYTES} bytes.`,
+    );
   }
 
   private fail(failure: UpstreamFailure): void {
@@ -202,6 +239,6 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
     if (this.released) return;
     this.released = true;
     clearTimeout(this.linger);
-    this.lane.release(this.replica);
+    this.lane.release(this.replica, this.seat);
   }
 }

@@ -1,7 +1,9 @@
 export type GatewayErrorType =
   | 'invalid_request_error'
+  | 'permission_error'
   | 'not_found_error'
   | 'rate_limit_error'
+  | 'insufficient_quota'
   | 'upstream_error'
   | 'service_unavailable_error'
   | 'server_error';

@@ -8,6 +8,7 @@ import {
 } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { AllowedHosts } from '#libs/platform/access/allowed-hosts.js';
 import type { Settings } from '#libs/platform/config/settings.js';
 import type { Logger } from '#libs/platform/log/logger.js';
 import { LOGGER_TOKEN, SETTINGS_TOKEN } from '../settings.module.js';
@@ -17,8 +18,6 @@ import { Routes } from './routes.js';
 
 /** How long clients and load balancers get to notice the end, before connections are closed under them. */
 const NOTICE_MS = 1_000;
-/** Longest time requests in flight get to end when the gateway stops. */
-const DRAIN_MS = 30_000;
 /** Longest time a connection without a complete request is kept open when the gateway stops. */
 const SILENT_MS = 1_000;
 const SWEEP_MS = 20;
@@ -28,6 +27,7 @@ const SWEEP_MS = 20;
 export class HttpServer implements BeforeApplicationShutdown {
   private readonly server: Server;
   private readonly sockets = new Set<Socket>();
+  private readonly hosts: AllowedHosts;
   private stopping = false;
 
   constructor(
@@ -35,6 +35,7 @@ export class HttpServer implements BeforeApplicationShutdown {
     @Inject(SETTINGS_TOKEN) private readonly settings: Settings,
     @Inject(LOGGER_TOKEN) private readonly logger: Logger,
   ) {
+    this.hosts = new AllowedHosts(settings);
     this.server = createServer(
       {
         noDelay: true,
@@ -86,10 +87,11 @@ export class HttpServer implements BeforeApplicationShutdown {
     const silent = setTimeout(() => {
       for (const socket of this.sockets) if (!responseOn(socket)) socket.destroy();
     }, SILENT_MS);
+    const drainMs = this.settings.CATENA_DRAIN_TIMEOUT_MS;
     const limit = setTimeout(() => {
-      this.logger.warn({ drainMs: DRAIN_MS }, 'requests still in flight were cut at shutdown');
+      this.logger.warn({ drainMs }, 'requests still in flight were cut at shutdown');
       this.server.closeAllConnections();
-    }, DRAIN_MS);
+    }, drainMs);
     await closed;
     clearInterval(sweep);
     clearTimeout(silent);
@@ -99,6 +101,9 @@ export class HttpServer implements BeforeApplicationShutdown {
   private answer(request: IncomingMessage, response: ServerResponse): void {
     if (this.stopping) response.shouldKeepAlive = false;
     try {
+      const { host } = request.headers;
+      if (!this.hosts.allows(host))
+        throw new GatewayError(403, 'permission_error', 'host_not_allowed', AllowedHosts.refusal(host));
       const done = this.routes.dispatch(request, response);
       if (done) done.catch((error: unknown) => this.fail(request, response, error));
     } catch (error) {

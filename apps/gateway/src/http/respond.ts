@@ -25,8 +25,16 @@ export function sendJson(
   response.end(payload);
 }
 
-/** Answers an error in OpenAI's shape; what is not a GatewayError becomes a 500 that tells nothing of the inside. */
-export function sendError(response: ServerResponse, error: unknown, requestId: string): void {
+/**
+ * Answers an error; what is not a GatewayError becomes a 500 that tells nothing of the inside.
+ * @param writeError its shape: OpenAI's, unless given.
+ */
+export function sendError(
+  response: ServerResponse,
+  error: unknown,
+  requestId: string,
+  writeError: (error: GatewayError) => string = errorBody,
+): void {
   const known =
     error instanceof GatewayError
       ? error
@@ -36,7 +44,7 @@ export function sendError(response: ServerResponse, error: unknown, requestId: s
           'internal_error',
           `The gateway failed on this request. Its log says why, under request id ${requestId}.`,
         );
-  sendJson(response, known.status, errorBody(known), { ...known.headers, 'x-request-id': requestId });
+  sendJson(response, known.status, writeError(known), { ...known.headers, 'x-request-id': requestId });
 }
 
 /** Answers the error of a request; the log hears of one that is not a refusal. */
@@ -45,12 +53,13 @@ export function failRequest(
   request: IncomingMessage,
   response: ServerResponse,
   error: unknown,
+  writeError?: (error: GatewayError) => string,
 ): void {
   const requestId = requestIdOf(request);
   if (!(error instanceof GatewayError))
     logger.error({ err: error, requestId, method: request.method }, 'request failed');
   if (response.headersSent) response.destroy();
-  else sendError(response, error, requestId);
+  else sendError(response, error, requestId, writeError);
 }
 
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;

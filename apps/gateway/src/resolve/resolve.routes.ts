@@ -1,8 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Callers } from '../callers/callers.js';
+import { endpointFor } from '../callers/endpoint-for.js';
 import { Routes } from '../http/routes.js';
 import { SnapshotStore } from '../snapshot/snapshot.store.js';
-import { unknownEndpoint } from '../snapshot/unknown-endpoint.js';
 import { assignArm } from './assign.js';
 import { resolvedBody } from './resolved-body.js';
 import { readResolveQuery } from './resolve-query.js';
@@ -14,6 +15,7 @@ export class ResolveRoutes {
   constructor(
     routes: Routes,
     private readonly store: SnapshotStore,
+    private readonly callers: Callers,
   ) {
     routes.add({
       method: 'GET',
@@ -23,11 +25,11 @@ export class ResolveRoutes {
   }
 
   private resolve(request: IncomingMessage, response: ServerResponse, name: string, query: string): void {
+    const caller = this.callers.identify(request);
     const { unit: queried, includeConfig } = readResolveQuery(query);
     const unit = unitOfResolve(queried, unitHeaderOf(request));
     const snapshot = this.store.current;
-    const endpoint = snapshot.endpoints.get(name);
-    if (endpoint === undefined) throw unknownEndpoint(name);
+    const endpoint = endpointFor(caller, snapshot, name, 'resolve');
 
     if (unit !== undefined && matches(request.headers['if-none-match'], snapshot.etag)) {
       response.writeHead(304, ['etag', snapshot.etag, 'cache-control', 'no-cache', 'vary', 'x-catena-unit']);

@@ -1,9 +1,13 @@
 import type { BucketRange } from '#libs/core/assignment/split.js';
+import type { Protocol } from '#libs/core/content/protocol.js';
+import type { DataClass } from '#libs/core/clearance/clearance.js';
+import type { Payloads } from '#libs/core/clearance/payloads.js';
+import type { TokenPrices } from '#libs/core/cost/cost.js';
 import type { ChainIdentity } from './registered-chain.js';
 
 /**
  * What a snapshot is made of, as plain JSON: read from the database, written to and read from the disk.
- * Change FORMAT_VERSION in snapshot-file.ts when a shape changes.
+ * Change FORMAT_VERSION in snapshot-file.ts when a shape changes. What is optional is missing on the disk of an older gateway.
  */
 export interface PromptRecord {
   readonly versionId: string;
@@ -28,6 +32,8 @@ export interface EndpointRecord {
   readonly name: string;
   /** RFC 3339, UTC. */
   readonly createdAt: string;
+  readonly dataClass?: DataClass;
+  readonly payloads?: Payloads;
   readonly splitRevision: number;
   readonly salt: string;
   /** Unit → name of the arm. */
@@ -39,10 +45,17 @@ export interface ModelEndpointRecord {
   readonly id: string;
   readonly workspaceId: string;
   readonly name: string;
-  readonly protocol: 'openai';
+  readonly protocol: Protocol;
+  readonly apiVersion: string | null;
   readonly models: readonly string[];
   readonly inputMicroUsdPerMillionTokens: number;
   readonly outputMicroUsdPerMillionTokens: number;
+  readonly cachedInputMicroUsdPerMillionTokens?: number | null;
+  readonly cacheWriteInputMicroUsdPerMillionTokens?: number | null;
+  readonly reasoningMicroUsdPerMillionTokens?: number | null;
+  /** By model, where they are not those of the others. */
+  readonly modelPrices?: Readonly<Record<string, TokenPrices>>;
+  readonly clearance?: DataClass;
   readonly maxConcurrencyPerReplica: number;
   /** AES-256-GCM ciphertext in base64, with the id of its key. */
   readonly credential: { readonly keyId: string; readonly ciphertext: string } | null;

@@ -1,5 +1,7 @@
 import { armAt, BUCKETS, compileRanges } from '#libs/core/assignment/split.js';
 import { saltPrefix } from '#libs/core/assignment/assign.js';
+import { DEFAULT_DATA_CLASS } from '#libs/core/clearance/clearance.js';
+import type { ModelPrices } from '#libs/core/cost/cost.js';
 import { credentialContext, type SecretBox } from '#libs/platform/secrets/secret-box.js';
 import type { Logger } from '#libs/platform/log/logger.js';
 import type { LoadedArm, LoadedEndpoint, LoadedModelEndpoint } from './loaded-snapshot.js';
@@ -77,6 +79,8 @@ export class SnapshotBuilder {
       workspaceId,
       name,
       createdAt,
+      dataClass: record.dataClass ?? DEFAULT_DATA_CLASS,
+      payloads: record.payloads ?? 'full',
       splitRevision,
       salt,
       saltPrefix: saltPrefix(salt),
@@ -95,11 +99,10 @@ export class SnapshotBuilder {
       workspaceId: record.workspaceId,
       name: record.name,
       protocol: record.protocol,
+      apiVersion: record.apiVersion,
       models: record.models,
-      prices: {
-        inputMicroUsdPerMillionTokens: record.inputMicroUsdPerMillionTokens,
-        outputMicroUsdPerMillionTokens: record.outputMicroUsdPerMillionTokens,
-      },
+      prices: pricesOf(record),
+      clearance: record.clearance ?? DEFAULT_DATA_CLASS,
       maxConcurrencyPerReplica: record.maxConcurrencyPerReplica,
       credential: sealedCredential && this.open(record, sealedCredential),
       sealedCredential,
@@ -134,6 +137,18 @@ export class SnapshotBuilder {
     this.prompts = prompts;
     this.keptAtLastPrune = chains.size;
   }
+}
+
+function pricesOf(record: ModelEndpointRecord): ModelPrices {
+  const byModel = Object.entries(record.modelPrices ?? {});
+  return {
+    inputMicroUsdPerMillionTokens: record.inputMicroUsdPerMillionTokens,
+    outputMicroUsdPerMillionTokens: record.outputMicroUsdPerMillionTokens,
+    cachedInputMicroUsdPerMillionTokens: record.cachedInputMicroUsdPerMillionTokens ?? null,
+    cacheWriteInputMicroUsdPerMillionTokens: record.cacheWriteInputMicroUsdPerMillionTokens ?? null,
+    reasoningMicroUsdPerMillionTokens: record.reasoningMicroUsdPerMillionTokens ?? null,
+    byModel: byModel.length > 0 ? new Map(byModel) : undefined,
+  };
 }
 
 /** One for all: most endpoints have none, and a map of its own is the largest part of an endpoint in memory. */

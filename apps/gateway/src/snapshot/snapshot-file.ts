@@ -5,16 +5,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
 import type { Settings } from '#libs/platform/config/settings.js';
 import type { Logger } from '#libs/platform/log/logger.js';
+import { KeyRing, type ApiKeyRecord } from '../callers/key-ring.js';
+import type { LimitRecord } from '../limits/limit-record.js';
 import { LOGGER_TOKEN, SETTINGS_TOKEN } from '../settings.module.js';
 import type { LoadedEndpoint, LoadedModelEndpoint, LoadedSnapshot } from './loaded-snapshot.js';
 import { recordsOf, type SnapshotRecord } from './snapshot-records.js';
 import type { SnapshotBuilder } from './snapshot-builder.js';
 import { snapshotOf } from './snapshot-loader.js';
 import type { Head } from './snapshot-reader.js';
+import { keyIn } from './workspace-key.js';
 
 const FORMAT = 'catena-gateway-snapshot';
 /** Raise it when a record changes its shape; a file of another version is ignored. */
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 /** Encoded in one turn of the event loop: about a millisecond. */
 const CHUNK_CHARACTERS = 64 * 1024;
 /** Rest between two turns, so that requests wait for saving no longer than for each other. */
@@ -30,7 +33,7 @@ interface Header extends Head {
 /**
  * The last snapshot on the disk: NDJSON with a header, one record per line, and a footer `{count, sha256}` over all
  * bytes before it. Written beside and renamed, so that a crash leaves the file before. Credentials are in it as
- * ciphertext only; the file is readable by its owner only.
+ * ciphertext only, and API keys as digests; the file is readable by its owner only.
  */
 @Injectable()
 export class SnapshotFile {
@@ -126,6 +129,8 @@ function parse(bytes: Buffer, builder: SnapshotBuilder): { snapshot: LoadedSnaps
     throw new Error(`Format ${header.format} ${header.version} is not ${FORMAT} ${FORMAT_VERSION}.`);
   const endpoints = new Map<string, LoadedEndpoint>();
   const modelEndpoints = new Map<string, LoadedModelEndpoint>();
+  const apiKeys: ApiKeyRecord[] = [];
+  const limits = new Map<string, LimitRecord>();
   let count = 0;
   for (const text of lines) {
     count++;
@@ -133,14 +138,23 @@ function parse(bytes: Buffer, builder: SnapshotBuilder): { snapshot: LoadedSnaps
     if ('prompt' in record) builder.addPrompt(record.prompt);
     else if ('chain' in record) builder.addChain(record.chain);
     else if ('modelEndpoint' in record)
-      modelEndpoints.set(record.modelEndpoint.name, builder.modelEndpoint(record.modelEndpoint));
+      modelEndpoints.set(
+        keyIn(record.modelEndpoint.workspaceId, record.modelEndpoint.name),
+        builder.modelEndpoint(record.modelEndpoint),
+      );
+    else if ('apiKey' in record) apiKeys.push(record.apiKey);
+    else if ('limit' in record) limits.set(record.limit.id, record.limit);
     else {
       const endpoint = builder.endpoint(record.endpoint);
-      if (endpoint) endpoints.set(endpoint.name, endpoint);
+      if (endpoint) endpoints.set(keyIn(endpoint.workspaceId, endpoint.name), endpoint);
     }
   }
   if (footer.count !== count) throw new Error(`It has ${count} records, its footer says ${footer.count}.`);
-  return { snapshot: snapshotOf(header, endpoints, modelEndpoints), savedAt: header.savedAt };
+  const keyRing = KeyRing.EMPTY.with([], apiKeys);
+  return {
+    snapshot: snapshotOf(header, { endpoints, modelEndpoints, keyRing, limits }),
+    savedAt: header.savedAt,
+  };
 }
 
 function* linesOf(bytes: Buffer): Generator<string, undefined> {

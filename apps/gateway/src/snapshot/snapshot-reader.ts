@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
-import { DEFAULT_WORKSPACE_ID } from '#libs/platform/database/default-workspace.js';
+import type { ApiKeyRecord } from '../callers/key-ring.js';
+import type { LimitRecord } from '../limits/limit-record.js';
 import type { ChainRecord, EndpointRecord, ModelEndpointRecord, PromptRecord } from './records.js';
 
 export interface Head {
@@ -13,6 +14,8 @@ export interface Changes {
   readonly head: Head;
   readonly endpointIds: readonly string[];
   readonly modelEndpointIds: readonly string[];
+  readonly apiKeyIds: readonly string[];
+  readonly limitIds: readonly string[];
 }
 
 /** Rows per query: enough to make round trips cheap, few enough that decoding them never holds the event loop long. */
@@ -43,11 +46,17 @@ export async function continues(client: ClientBase, previous: Head): Promise<boo
 export async function readChanges(client: ClientBase, seq: number): Promise<Changes> {
   const head = await readHead(client);
   const { rows } = await client.query<{ noun: string; nounId: string }>(
-    `SELECT DISTINCT noun, noun_id AS "nounId" FROM change WHERE seq > $1 AND workspace_id = $2`,
-    [seq, DEFAULT_WORKSPACE_ID],
+    `SELECT DISTINCT noun, noun_id AS "nounId" FROM change WHERE seq > $1`,
+    [seq],
   );
   const idsOf = (noun: string) => rows.filter((row) => row.noun === noun).map((row) => row.nounId);
-  return { head, endpointIds: idsOf('endpoint'), modelEndpointIds: idsOf('model_endpoint') };
+  return {
+    head,
+    endpointIds: idsOf('endpoint'),
+    modelEndpointIds: idsOf('model_endpoint'),
+    apiKeyIds: idsOf('api_key'),
+    limitIds: idsOf('usage_limit'),
+  };
 }
 
 /** Runs `read` against one state of the database. When it throws, the connection is of no further use. */
@@ -61,13 +70,13 @@ export async function readConsistently<T>(client: ClientBase, read: () => Promis
 const ENDPOINT_COLUMNS = `
   e.id, e.workspace_id AS "workspaceId", e.name,
   to_char(e.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "createdAt",
-  s.revision AS "splitRevision", s.salt, s.overrides,
+  e.data_class AS "dataClass", e.payloads, s.revision AS "splitRevision", s.salt, s.overrides,
   (SELECT json_agg(json_build_object('name', a.name, 'weightBps', a.weight_bps, 'ranges', a.ranges,
                                      'chainVersionId', a.chain_version_id) ORDER BY a.position)
      FROM arm a WHERE a.split_id = s.id) AS arms`;
 
 /**
- * Every endpoint that serves, in batches. Only the default workspace: names are unique inside one workspace only.
+ * Every endpoint that serves, in batches.
  * A cursor, because one walk is fast by any plan, while keyset pages sort all endpoints anew for every page when
  * the planner has no statistics yet (measured with 100 000: 20 s instead of 2).
  */
@@ -76,8 +85,7 @@ export async function* readEndpoints(client: ClientBase): AsyncGenerator<Endpoin
     text: `DECLARE endpoints NO SCROLL CURSOR FOR
            SELECT ${ENDPOINT_COLUMNS}
              FROM endpoint e JOIN split s ON s.endpoint_id = e.id AND s.revision = e.split_revision
-            WHERE e.workspace_id = $1 AND e.archived_at IS NULL`,
-    values: [DEFAULT_WORKSPACE_ID],
+            WHERE e.archived_at IS NULL`,
   });
   for (;;) {
     const { rows } = await client.query<EndpointRecord>(`FETCH ${BATCH} FROM endpoints`);
@@ -111,9 +119,13 @@ export async function readModelEndpoints(
 ): Promise<ModelEndpointRecord[]> {
   const { rows } = await client.query<ModelEndpointRecord>({
     name: 'catena-model-endpoints',
-    text: `SELECT m.id, m.workspace_id AS "workspaceId", m.name, m.protocol, m.models,
+    text: `SELECT m.id, m.workspace_id AS "workspaceId", m.name, m.protocol, m.api_version AS "apiVersion", m.models,
                   m.input_micro_usd_per_million_tokens AS "inputMicroUsdPerMillionTokens",
                   m.output_micro_usd_per_million_tokens AS "outputMicroUsdPerMillionTokens",
+                  m.cached_input_micro_usd_per_million_tokens AS "cachedInputMicroUsdPerMillionTokens",
+                  m.cache_write_input_micro_usd_per_million_tokens AS "cacheWriteInputMicroUsdPerMillionTokens",
+                  m.reasoning_micro_usd_per_million_tokens AS "reasoningMicroUsdPerMillionTokens",
+                  m.model_prices AS "modelPrices", m.clearance,
                   m.max_concurrency_per_replica AS "maxConcurrencyPerReplica",
                   CASE WHEN m.credential_key_id IS NULL THEN NULL
                        ELSE json_build_object('keyId', m.credential_key_id,
@@ -121,8 +133,38 @@ export async function readModelEndpoints(
                   COALESCE((SELECT json_agg(json_build_object('id', r.id, 'baseUrl', r.base_url) ORDER BY r.position)
                               FROM replica r WHERE r.model_endpoint_id = m.id), '[]') AS replicas
              FROM model_endpoint m
-            WHERE m.workspace_id = $1 AND m.archived_at IS NULL AND ($2::uuid[] IS NULL OR m.id = ANY($2))`,
-    values: [DEFAULT_WORKSPACE_ID, ids ?? null],
+            WHERE m.archived_at IS NULL AND ($1::uuid[] IS NULL OR m.id = ANY($1))`,
+    values: [ids ?? null],
+  });
+  return rows;
+}
+
+/** All API keys, revoked ones too: that there ever was one is what closes a gateway. With `ids`, those of them. */
+export async function readApiKeys(client: ClientBase, ids?: readonly string[]): Promise<ApiKeyRecord[]> {
+  const { rows } = await client.query<ApiKeyRecord>({
+    name: 'catena-api-keys',
+    text: `SELECT k.id, k.workspace_id AS "workspaceId", k.name, k.team, k.actions, k.endpoints, k.clearance,
+                  (extract(epoch FROM k.expires_at) * 1000)::float8 AS "expiresAtMs", k.revoked_at IS NOT NULL AS revoked,
+                  COALESCE((SELECT json_agg(json_build_object('digest', encode(s.digest, 'base64'),
+                                     'expiresAtMs', (extract(epoch FROM s.expires_at) * 1000)::float8))
+                              FROM api_key_secret s
+                             WHERE s.api_key_id = k.id AND (s.expires_at IS NULL OR s.expires_at > now())), '[]') AS secrets
+             FROM api_key k
+            WHERE $1::uuid[] IS NULL OR k.id = ANY($1)`,
+    values: [ids ?? null],
+  });
+  return rows;
+}
+
+/** All limits; with `ids`, those of them. */
+export async function readLimits(client: ClientBase, ids?: readonly string[]): Promise<LimitRecord[]> {
+  const { rows } = await client.query<LimitRecord>({
+    name: 'catena-limits',
+    text: `SELECT id, workspace_id AS "workspaceId", name, target_kind AS "targetKind", target, metric,
+                  time_window AS "window", amount, hard_stop AS "hardStop", alert_percent AS "alertPercent"
+             FROM usage_limit
+            WHERE $1::uuid[] IS NULL OR id = ANY($1)`,
+    values: [ids ?? null],
   });
   return rows;
 }

@@ -1,4 +1,6 @@
 import { BUCKETS, type BucketRange, type CompiledRanges } from '#libs/core/assignment/split.js';
+import type { ApiKeyRecord } from '../callers/key-ring.js';
+import type { LimitRecord } from '../limits/limit-record.js';
 import type { LoadedEndpoint, LoadedModelEndpoint, LoadedSnapshot } from './loaded-snapshot.js';
 import type { ChainRecord, EndpointRecord, ModelEndpointRecord, PromptRecord } from './records.js';
 
@@ -7,7 +9,9 @@ export type SnapshotRecord =
   | { readonly prompt: PromptRecord }
   | { readonly chain: ChainRecord }
   | { readonly modelEndpoint: ModelEndpointRecord }
-  | { readonly endpoint: EndpointRecord };
+  | { readonly endpoint: EndpointRecord }
+  | { readonly apiKey: ApiKeyRecord }
+  | { readonly limit: LimitRecord };
 
 /** A snapshot taken apart again, every record after those it names. */
 export function* recordsOf(snapshot: LoadedSnapshot): Generator<SnapshotRecord> {
@@ -28,10 +32,12 @@ export function* recordsOf(snapshot: LoadedSnapshot): Generator<SnapshotRecord> 
   }
   for (const modelEndpoint of snapshot.modelEndpoints.values())
     yield { modelEndpoint: modelEndpointRecord(modelEndpoint) };
+  for (const { record: apiKey } of snapshot.keyRing.keys()) yield { apiKey };
+  for (const limit of snapshot.limits.values()) yield { limit };
 }
 
 function endpointRecord(endpoint: LoadedEndpoint): EndpointRecord {
-  const { id, workspaceId, name, createdAt, splitRevision, salt } = endpoint;
+  const { id, workspaceId, name, createdAt, dataClass, payloads, splitRevision, salt } = endpoint;
   const overrides = Object.fromEntries(
     [...endpoint.overrides].map(([unit, index]) => [unit, endpoint.arms[index]!.name]),
   );
@@ -41,7 +47,7 @@ function endpointRecord(endpoint: LoadedEndpoint): EndpointRecord {
     ranges: rangesOf(endpoint.ranges, index),
     chainVersionId: chain.versionId,
   }));
-  return { id, workspaceId, name, createdAt, splitRevision, salt, overrides, arms };
+  return { id, workspaceId, name, createdAt, dataClass, payloads, splitRevision, salt, overrides, arms };
 }
 
 function rangesOf({ starts, owners }: CompiledRanges, arm: number): BucketRange[] {
@@ -52,15 +58,22 @@ function rangesOf({ starts, owners }: CompiledRanges, arm: number): BucketRange[
 }
 
 function modelEndpointRecord(endpoint: LoadedModelEndpoint): ModelEndpointRecord {
-  const { id, workspaceId, name, protocol, models, prices, maxConcurrencyPerReplica, sealedCredential } =
-    endpoint;
+  const { id, workspaceId, name, protocol, apiVersion, models, prices } = endpoint;
+  const { clearance, maxConcurrencyPerReplica, sealedCredential } = endpoint;
   return {
     id,
     workspaceId,
     name,
     protocol,
+    apiVersion,
     models,
-    ...prices,
+    inputMicroUsdPerMillionTokens: prices.inputMicroUsdPerMillionTokens,
+    outputMicroUsdPerMillionTokens: prices.outputMicroUsdPerMillionTokens,
+    cachedInputMicroUsdPerMillionTokens: prices.cachedInputMicroUsdPerMillionTokens ?? null,
+    cacheWriteInputMicroUsdPerMillionTokens: prices.cacheWriteInputMicroUsdPerMillionTokens ?? null,
+    reasoningMicroUsdPerMillionTokens: prices.reasoningMicroUsdPerMillionTokens ?? null,
+    modelPrices: Object.fromEntries(prices.byModel ?? []),
+    clearance,
     maxConcurrencyPerReplica,
     credential: sealedCredential
       ? { keyId: sealedCredential.keyId, ciphertext: sealedCredential.ciphertext.toString('base64') }

@@ -1,8 +1,13 @@
 import type { HashPrefix } from '#libs/core/assignment/murmur3.js';
 import type { CompiledRanges } from '#libs/core/assignment/split.js';
+import type { DataClass } from '#libs/core/clearance/clearance.js';
+import type { Payloads } from '#libs/core/clearance/payloads.js';
+import type { Protocol } from '#libs/core/content/protocol.js';
 import type { ChainContent } from '#libs/core/content/types.js';
-import type { TokenPrices } from '#libs/core/cost/cost.js';
+import type { ModelPrices } from '#libs/core/cost/cost.js';
 import type { CompiledPrompt } from '#libs/core/template/template.js';
+import type { KeyRing } from '../callers/key-ring.js';
+import type { LimitRecord } from '../limits/limit-record.js';
 
 /** Everything needed to route, in memory. Never changed in place: a change makes a new one, swapped in one assignment. */
 export interface Snapshot {
@@ -12,10 +17,13 @@ export interface Snapshot {
   readonly seq: number;
   /** Strong entity tag, quotes included: `"<epoch>-<seq>"`. */
   readonly etag: string;
-  /** By name; archived ones and those without a split are absent. */
+  /** See `findIn`; archived ones and those without a split are absent. */
   readonly endpoints: ReadonlyMap<string, ServedEndpoint>;
-  /** By name; archived ones are absent. */
+  /** See `findIn`; archived ones are absent. */
   readonly modelEndpoints: ReadonlyMap<string, ServedModelEndpoint>;
+  readonly keyRing: KeyRing;
+  /** By id. */
+  readonly limits: ReadonlyMap<string, LimitRecord>;
 }
 
 export interface ServedEndpoint {
@@ -23,6 +31,10 @@ export interface ServedEndpoint {
   readonly workspaceId: string;
   readonly name: string;
   readonly createdAt: string;
+  /** What its requests carry at least. */
+  readonly dataClass: DataClass;
+  /** What rows keep of bodies and metadata. */
+  readonly payloads: Payloads;
   readonly splitRevision: number;
   readonly salt: string;
   /** The salt, prepared for hashing. */
@@ -59,12 +71,16 @@ export interface ServedModelEndpoint {
   readonly id: string;
   readonly workspaceId: string;
   readonly name: string;
-  readonly protocol: 'openai';
+  readonly protocol: Protocol;
+  /** Version of the protocol to ask for, where it is not the provider's own. */
+  readonly apiVersion: string | null;
   /** Models it serves; a chain may name no other. */
   readonly models: readonly string[];
-  readonly prices: TokenPrices;
+  readonly prices: ModelPrices;
+  /** The highest class of data it may see. */
+  readonly clearance: DataClass;
   readonly maxConcurrencyPerReplica: number;
-  /** Bearer token, decrypted in this process only. */
+  /** Decrypted in this process only. */
   readonly credential: string | undefined;
   readonly replicas: readonly ServedReplica[];
 }

@@ -46,6 +46,9 @@ export function openingColumns(opening: OpeningMeta): Buffer {
   writer.text(opening.assignment);
   writer.bool(opening.streamed);
   writer.text(opening.metadata);
+  writer.text(opening.dataClass);
+  writer.text(opening.apiKey);
+  writer.text(opening.team);
   return writer.copied();
 }
 
@@ -73,6 +76,9 @@ export function closingMeta(opened: Buffer, opening: Position, closing: ClosingM
   writer.int8(closing.costMicroUsd);
   writer.float8(closing.latencyMs);
   writer.float8(closing.ttftMs);
+  writer.int4(closing.cachedInputTokens);
+  writer.int4(closing.cacheWriteInputTokens);
+  writer.int4(closing.reasoningTokens);
   return writer.written();
 }
 

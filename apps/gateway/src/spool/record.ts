@@ -50,6 +50,7 @@ export interface ClosingRecord {
  * Meta of an opening: its columns as COPY takes them, the first of which is the id. Meta of a closing: the id as a
  * column too, segment and offset of the opening (u32 each), its columns. So the row for COPY is put together from
  * the two by copying bytes. Kinds 1 and 2 had JSON for meta and were never released; a segment of them is set aside.
+ * Kinds 3 and 4 lack the last columns of the opening and of the closing, which they get as nulls when they are read.
  */
 const HEADER_BYTES = 17;
 export const ID_COLUMN_BYTES = 20;
@@ -59,8 +60,14 @@ export const CLOSING_HEAD_BYTES = ID_COLUMN_BYTES + 8;
 export const RECORD_HEAD_BYTES = HEADER_BYTES + 4;
 const ID_BYTES = 16;
 const BRACE = 0x7b;
-const OPENING = 3;
-const CLOSING = 4;
+const OPENING = 5;
+const CLOSING = 6;
+const FORMER_OPENING = 3;
+const FORMER_CLOSING = 4;
+/** Nulls for data_class, api_key and team. */
+const ADDED_TO_OPENING = Buffer.alloc(3 * 4, 0xff);
+/** Nulls for cached_input_tokens, cache_write_input_tokens and reasoning_tokens. */
+const ADDED_TO_CLOSING = Buffer.alloc(3 * 4, 0xff);
 const ABSENT = 0xffff_ffff;
 
 /** Bytes of a record. */
@@ -104,11 +111,11 @@ export function recordLength(from: Buffer, offset: number): number | undefined {
 
 /** Whether the head at `offset`, RECORD_HEAD_BYTES long, is one that `writeRecord` can have written. */
 export function mayBeginRecord(from: Buffer, offset: number): boolean {
-  const kind = from[offset + 4];
-  if (kind !== OPENING && kind !== CLOSING) return false;
+  const kind = from[offset + 4]!;
+  if (kind < FORMER_OPENING || kind > CLOSING) return false;
   if (from.readInt32BE(offset + HEADER_BYTES) !== ID_BYTES) return false;
   const metaBytes = from.readUInt32LE(offset + 5);
-  if (kind === CLOSING) return metaBytes >= CLOSING_HEAD_BYTES;
+  if (kind === CLOSING || kind === FORMER_CLOSING) return metaBytes >= CLOSING_HEAD_BYTES;
   return (
     metaBytes >= ID_COLUMN_BYTES &&
     from.readUInt32LE(offset + 9) !== ABSENT &&
@@ -123,7 +130,7 @@ export function isOfFormerFormat(from: Buffer, offset: number): boolean {
 }
 
 /**
- * Reads the record at `offset`. Its columns and bodies are views into `from`.
+ * Reads the record at `offset`. Its columns and bodies are views into `from`, columns of a former format a copy.
  * @returns undefined for a record that is incomplete or damaged.
  */
 export function readRecord(from: Buffer, offset: number): OpeningRecord | ClosingRecord | undefined {
@@ -137,15 +144,18 @@ export function readRecord(from: Buffer, offset: number): OpeningRecord | Closin
   const requestEnd = metaEnd + (requestLength === ABSENT ? 0 : requestLength);
   const request = requestLength === ABSENT ? undefined : from.subarray(metaEnd, requestEnd);
   const id = from.toString('hex', metaStart + ID_COLUMN_BYTES - ID_BYTES, metaStart + ID_COLUMN_BYTES);
-  if (from[offset + 4] === OPENING)
-    return { kind: 'opening', id, columns: from.subarray(metaStart, metaEnd), request: request! };
+  const kind = from[offset + 4]!;
+  const meta = from.subarray(metaStart, metaEnd);
+  if (kind === OPENING) return { kind: 'opening', id, columns: meta, request: request! };
+  if (kind === FORMER_OPENING)
+    return { kind: 'opening', id, columns: Buffer.concat([meta, ADDED_TO_OPENING]), request: request! };
   const position = metaStart + ID_COLUMN_BYTES;
   const hasResponse = from.readUInt32LE(offset + 13) !== ABSENT;
   return {
     kind: 'closing',
     id,
     opening: { segment: from.readUInt32LE(position), offset: from.readUInt32LE(position + 4) },
-    meta: from.subarray(metaStart, metaEnd),
+    meta: kind === CLOSING ? meta : Buffer.concat([meta, ADDED_TO_CLOSING]),
     request,
     response: hasResponse ? from.subarray(requestEnd, offset + length) : undefined,
   };

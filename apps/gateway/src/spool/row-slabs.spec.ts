@@ -26,6 +26,9 @@ const opening = (unit: string | null): OpeningMeta => ({
   assignment: 'split',
   streamed: false,
   metadata: null,
+  dataClass: 'internal',
+  apiKey: null,
+  team: null,
 });
 
 const closing = (fields: Partial<ClosingMeta> = {}): ClosingMeta => ({
@@ -40,6 +43,9 @@ const closing = (fields: Partial<ClosingMeta> = {}): ClosingMeta => ({
   schemaValid: null,
   inputTokens: 1,
   outputTokens: 2,
+  cachedInputTokens: 1,
+  cacheWriteInputTokens: null,
+  reasoningTokens: 2,
   costMicroUsd: -5_000_000_000,
   latencyMs: 12.5,
   ttftMs: null,

@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
 
 /** What gateways follow; `nounId` is the id of its row. */
-export type ChangedNoun = 'endpoint' | 'model_endpoint';
+export type ChangedNoun = 'endpoint' | 'model_endpoint' | 'api_key' | 'usage_limit';
 
 /**
  * Tells every gateway that a row changed. Call as the last statement of the transaction that changes it: the head

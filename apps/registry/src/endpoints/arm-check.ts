@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { isCleared, type DataClass } from '#libs/core/clearance/clearance.js';
 import type { ChainContent, Generation, Reference } from '#libs/core/content/types.js';
 import { servingProblem } from '#libs/core/content/validate.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
@@ -14,6 +15,12 @@ export interface ReferencedChain {
   readonly path: string;
 }
 
+/** A chain version that an endpoint can serve. */
+export interface ServableVersion extends FoundVersion {
+  /** Its model endpoints that are not cleared for what the endpoint carries. */
+  readonly passedOver: readonly string[];
+}
+
 /** Decides whether chain versions can be served at this moment. */
 @Injectable()
 export class ArmCheck {
@@ -25,11 +32,16 @@ export class ArmCheck {
   /**
    * Pins the chains of a split, in the order given, and keeps their model endpoints from being changed until `tx` ends.
    * @throws DomainError REFERENCE_NOT_FOUND, REFERENCE_ARCHIVED, DIGEST_MISMATCH; VALIDATION_FAILED: a chain that no
-   * gateway of this release can run.
+   * gateway of this release can run; NOT_CLEARED.
    */
-  async pin(caller: Caller, chains: readonly ReferencedChain[], tx: EntityManager): Promise<FoundVersion[]> {
+  async pin(
+    caller: Caller,
+    { dataClass }: Endpoint,
+    chains: readonly ReferencedChain[],
+    tx: EntityManager,
+  ): Promise<ServableVersion[]> {
     const found: FoundVersion[] = [];
-    const uses: ModelUse[] = [];
+    const served: Served[] = [];
     for (const { chain, path } of chains) {
       const version = await this.versions.get(caller, 'chain', chain, path, tx);
       const content = JSON.parse(version.content) as ChainContent;
@@ -41,15 +53,15 @@ export class ArmCheck {
           [{ path, message: problem }],
         );
       found.push(version);
-      uses.push(...usesOf(content, path));
+      served.push({ content, path });
     }
-    await this.modelEndpoints.assertServes(caller, uses, tx);
-    return found;
+    const passedOver = await this.assertServed(caller, dataClass, served, tx);
+    return found.map((version, index) => ({ ...version, passedOver: passedOver[index]! }));
   }
 
   /**
    * Checks the model endpoints of the split in force, as `pin` does.
-   * @throws DomainError REFERENCE_NOT_FOUND, REFERENCE_ARCHIVED.
+   * @throws DomainError REFERENCE_NOT_FOUND, REFERENCE_ARCHIVED, NOT_CLEARED.
    */
   async assertGenerates(caller: Caller, endpoint: Endpoint, tx: EntityManager): Promise<void> {
     const rows: { arm: string; content: string }[] = await tx.query(
@@ -59,11 +71,42 @@ export class ArmCheck {
         WHERE s.workspace_id = $1 AND s.endpoint_id = $2 AND s.revision = $3`,
       [caller.workspaceId, endpoint.id, endpoint.splitRevision],
     );
-    const uses = rows.flatMap(({ arm, content }) =>
-      usesOf(JSON.parse(content) as ChainContent, `Arm "${arm}" of the split in force`),
-    );
-    await this.modelEndpoints.assertServes(caller, uses, tx);
+    const served = rows.map(({ arm, content }) => ({
+      content: JSON.parse(content) as ChainContent,
+      path: `Arm "${arm}" of the split in force`,
+    }));
+    await this.assertServed(caller, endpoint.dataClass, served, tx);
   }
+
+  /**
+   * Each needs one model endpoint that may see what the endpoint carries.
+   * @returns the others of each, which gateways pass over.
+   */
+  private async assertServed(
+    caller: Caller,
+    dataClass: DataClass,
+    served: readonly Served[],
+    tx: EntityManager,
+  ): Promise<string[][]> {
+    const uses = served.flatMap(({ content, path }) => usesOf(content, path));
+    const clearances = await this.modelEndpoints.assertServes(caller, uses, tx);
+    return served.map(({ content, path }) => {
+      const names = [...new Set(usesOf(content, path).map(({ modelEndpoint }) => modelEndpoint))];
+      const passedOver = names.filter((name) => !isCleared(clearances.get(name)!, dataClass));
+      if (passedOver.length < names.length) return passedOver;
+      const said = names.map((name) => `"${name}" for ${clearances.get(name)}`).join(', ');
+      throw new DomainError(
+        'NOT_CLEARED',
+        `${path}: none of its model endpoints is cleared for ${dataClass} data, which the endpoint carries (${said}). Clear one of them, or choose another version.`,
+        { path, dataClass, modelEndpoints: names },
+      );
+    });
+  }
+}
+
+interface Served {
+  readonly content: ChainContent;
+  readonly path: string;
 }
 
 function usesOf(content: ChainContent, path: string): ModelUse[] {

@@ -54,8 +54,9 @@ export class EndpointController {
   @Patch(':name')
   @NameParam()
   @ApiOperation({
-    summary: 'Change the description of a serving endpoint',
-    description: 'Absent fields stay as they are, `null` clears.',
+    summary: 'Change a serving endpoint',
+    description:
+      'Absent fields stay as they are, `null` clears the description. A higher data class is never refused, also where none of its model endpoints is cleared for it: requests then fail until one is.',
   })
   @ApiOkResponse({ description: 'The endpoint as it is now.', type: EndpointDto })
   @ApiErrors('VALIDATION_FAILED', 'INVALID_JSON', 'NOT_FOUND', 'ARCHIVED')
@@ -89,7 +90,7 @@ export class EndpointController {
       'It is served again with the split it had, provided that its model endpoints are still there.',
   })
   @ApiOkResponse({ description: 'Served again.', type: EndpointDto })
-  @ApiErrors('NOT_FOUND', 'REFERENCE_NOT_FOUND', 'REFERENCE_ARCHIVED')
+  @ApiErrors('NOT_FOUND', 'REFERENCE_NOT_FOUND', 'REFERENCE_ARCHIVED', 'NOT_CLEARED')
   restore(@CallerParam() caller: Caller, @Param('name') name: string): Promise<EndpointDto> {
     return this.service.restore(caller, name);
   }

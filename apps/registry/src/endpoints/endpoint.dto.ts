@@ -1,6 +1,8 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsOptional, IsString, MaxLength } from 'class-validator';
-import { IsName } from '../http/body-rules.js';
+import { IsIn, IsOptional, IsString, MaxLength } from 'class-validator';
+import { DATA_CLASSES, DEFAULT_DATA_CLASS, type DataClass } from '#libs/core/clearance/clearance.js';
+import { PAYLOADS, type Payloads } from '#libs/core/clearance/payloads.js';
+import { IfSent, IsName } from '../http/body-rules.js';
 import { NamedQuery } from '../http/named-query.js';
 import { SplitDto, SplitSummaryDto } from './split.dto.js';
 
@@ -26,6 +28,26 @@ export class UpdateEndpointDto {
   @IsString()
   @MaxLength(10_000)
   description?: string | null;
+
+  @ApiPropertyOptional({
+    description:
+      'What its requests carry at least; each may say that it carries more. They reach only model endpoints cleared for that.',
+    enum: DATA_CLASSES,
+    default: DEFAULT_DATA_CLASS,
+  })
+  @IfSent()
+  @IsIn(DATA_CLASSES)
+  dataClass?: DataClass;
+
+  @ApiPropertyOptional({
+    description:
+      'What rows keep of requests, answers and metadata. `hash`: their SHA-256 and length only. `hash-restricted`: so of requests that carry restricted data.',
+    enum: PAYLOADS,
+    default: 'full',
+  })
+  @IfSent()
+  @IsIn(PAYLOADS)
+  payloads?: Payloads;
 }
 
 export class CreateEndpointDto extends UpdateEndpointDto {
@@ -44,6 +66,12 @@ class EndpointFields {
   @ApiProperty({ description: 'For people.', type: String, nullable: true })
   description!: string | null;
 
+  @ApiProperty({ description: 'What its requests carry at least.', enum: DATA_CLASSES })
+  dataClass!: DataClass;
+
+  @ApiProperty({ description: 'What rows keep of requests, answers and metadata.', enum: PAYLOADS })
+  payloads!: Payloads;
+
   @ApiProperty({ description: 'When it was created.', format: 'date-time', type: String })
   createdAt!: Date;
 
@@ -51,7 +79,7 @@ class EndpointFields {
   createdBy!: string;
 
   @ApiProperty({
-    description: 'When its description, its split or its archiving last changed.',
+    description: 'When its fields, its split or its archiving last changed.',
     format: 'date-time',
     type: String,
   })

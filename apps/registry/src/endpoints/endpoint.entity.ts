@@ -1,10 +1,14 @@
 import { Check, Column, Entity, ForeignKey, PrimaryColumn, Unique } from 'typeorm';
+import type { DataClass } from '#libs/core/clearance/clearance.js';
+import type { Payloads } from '#libs/core/clearance/payloads.js';
 import { Workspace } from '../workspaces/workspace.entity.js';
 
 /** A serving endpoint: the stable name that applications call. */
 @Entity('endpoint')
 @Unique('endpoint_name_key', ['workspaceId', 'name'])
 @Check('endpoint_split_revision_check', 'split_revision >= 0')
+@Check('endpoint_data_class_check', `data_class IN ('public', 'internal', 'restricted')`)
+@Check('endpoint_payloads_check', `payloads IN ('full', 'hash', 'hash-restricted')`)
 export class Endpoint {
   @PrimaryColumn({ type: 'uuid', primaryKeyConstraintName: 'endpoint_pk' })
   id!: string;
@@ -25,6 +29,17 @@ export class Endpoint {
     comment: 'the split in force; 0 before the first',
   })
   splitRevision!: number;
+
+  @Column({
+    name: 'data_class',
+    type: 'text',
+    default: 'internal',
+    comment: 'what its requests carry at least',
+  })
+  dataClass!: DataClass;
+
+  @Column({ type: 'text', default: 'full', comment: 'what rows keep of bodies and metadata' })
+  payloads!: Payloads;
 
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;

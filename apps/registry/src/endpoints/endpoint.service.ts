@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { v7 } from 'uuid';
+import { DEFAULT_DATA_CLASS } from '#libs/core/clearance/clearance.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import { recordChange } from '../changes/record-change.js';
 import type { Caller } from '../http/caller.js';
@@ -35,6 +36,8 @@ export class EndpointService {
       name: given.name,
       description: given.description ?? null,
       splitRevision: 0,
+      dataClass: given.dataClass ?? DEFAULT_DATA_CLASS,
+      payloads: given.payloads ?? 'full',
       createdAt: now,
       createdBy: caller.actor,
       updatedAt: now,
@@ -63,7 +66,7 @@ export class EndpointService {
   async list(caller: Caller, query: EndpointQuery): Promise<Page<EndpointItemDto>> {
     const after = decodeCursor(query.cursor, isStringKey);
     const rows: (Omit<EndpointItemDto, 'split'> & SplitRow)[] = await this.database.query(
-      `SELECT e.id, e.name, e.description, e.created_at AS "createdAt", e.created_by AS "createdBy",
+      `SELECT e.id, e.name, e.description, e.data_class AS "dataClass", e.payloads, e.created_at AS "createdAt", e.created_by AS "createdBy",
               e.updated_at AS "updatedAt", e.archived_at AS "archivedAt", to_jsonb(in_force) AS split
          FROM endpoint e
          LEFT JOIN LATERAL (SELECT ${SPLIT_COLUMNS} FROM split s
@@ -102,6 +105,8 @@ export class EndpointService {
       const row = await getEndpoint(tx, caller, name, true);
       refuseArchived(row);
       if (given.description !== undefined) row.description = given.description;
+      if (given.dataClass !== undefined) row.dataClass = given.dataClass;
+      if (given.payloads !== undefined) row.payloads = given.payloads;
       return store(tx, row);
     });
   }
@@ -118,7 +123,8 @@ export class EndpointService {
 
   /**
    * Serves it again with the split it had. Does nothing to one that is not archived.
-   * @throws DomainError NOT_FOUND; REFERENCE_ARCHIVED, REFERENCE_NOT_FOUND: a model endpoint of the split has gone since.
+   * @throws DomainError NOT_FOUND; REFERENCE_ARCHIVED, REFERENCE_NOT_FOUND, NOT_CLEARED: a model endpoint of the split has
+   * gone since, or lost its clearance.
    */
   async restore(caller: Caller, name: string): Promise<EndpointDto> {
     return this.database.transaction(async (tx) => {
@@ -145,9 +151,10 @@ export function refuseArchived({ name, archivedAt }: Endpoint): void {
 }
 
 async function store(tx: EntityManager, row: Endpoint): Promise<EndpointDto> {
-  const { id, workspaceId, description, archivedAt } = row;
+  const { id, workspaceId, description, dataClass, payloads, archivedAt } = row;
   row.updatedAt = new Date();
-  await tx.update(Endpoint, { id, workspaceId }, { description, archivedAt, updatedAt: row.updatedAt });
+  const changed = { description, dataClass, payloads, archivedAt, updatedAt: row.updatedAt };
+  await tx.update(Endpoint, { id, workspaceId }, changed);
   const answer = await shown(tx, row);
   await recordChange(tx, workspaceId, 'endpoint', id);
   return answer;

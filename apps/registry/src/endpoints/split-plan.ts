@@ -43,7 +43,7 @@ export function compareDivisions(
   next: Division,
   current: Division | undefined,
   currentRevision: number,
-): SplitPreviewDto {
+): Omit<SplitPreviewDto, 'passedOver'> {
   const saltChanged = current !== undefined && next.salt !== current.salt;
   const moved = saltChanged ? [] : movements(current?.arms ?? [], next.arms);
   const movedBuckets = saltChanged

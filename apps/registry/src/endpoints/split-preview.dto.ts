@@ -45,6 +45,14 @@ export class OverrideChangeDto {
   to!: string | null;
 }
 
+export class PassedOverDto {
+  @ApiProperty({ description: 'The arm.', example: 'candidate' })
+  arm!: string;
+
+  @ApiProperty({ description: 'Model endpoint of its chain version.', example: 'vendor' })
+  modelEndpoint!: string;
+}
+
 export class SplitPreviewDto {
   @ApiProperty({ description: 'The revision in force; 0 for none.', example: 1 })
   currentRevision!: number;
@@ -88,6 +96,13 @@ export class SplitPreviewDto {
     type: [OverrideChangeDto],
   })
   overrideChanges!: OverrideChangeDto[];
+
+  @ApiProperty({
+    description:
+      'Model endpoints that gateways would pass over, because they are not cleared for what the endpoint carries.',
+    type: [PassedOverDto],
+  })
+  passedOver!: PassedOverDto[];
 
   @ApiProperty({
     description: 'What the figures mean, where that is not plain.',

@@ -28,6 +28,7 @@ const PLAN_ERRORS = [
   'REVISION_CONFLICT',
   'REFERENCE_NOT_FOUND',
   'REFERENCE_ARCHIVED',
+  'NOT_CLEARED',
   'DIGEST_MISMATCH',
 ] as const;
 
@@ -88,6 +89,7 @@ export class SplitController {
     'REVISION_CONFLICT',
     'REFERENCE_NOT_FOUND',
     'REFERENCE_ARCHIVED',
+    'NOT_CLEARED',
   )
   rollback(
     @CallerParam() caller: Caller,

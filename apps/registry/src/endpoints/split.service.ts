@@ -49,8 +49,8 @@ export class SplitService {
   /** Says what `put` would do, and does nothing. Throws what `put` would throw. */
   async preview(caller: Caller, name: string, given: PutSplitDto): Promise<SplitPreviewDto> {
     return this.database.transaction(async (tx) => {
-      const { endpoint, current, next } = await this.plan(caller, name, given, tx, false);
-      return compareDivisions(next, current, endpoint.splitRevision);
+      const { endpoint, current, next, passedOver } = await this.plan(caller, name, given, tx, false);
+      return { ...compareDivisions(next, current, endpoint.splitRevision), passedOver };
     });
   }
 
@@ -65,7 +65,7 @@ export class SplitService {
       const next = divisionOf(await getSplit(tx, endpoint, given.revision));
       const path = `Revision ${given.revision}`;
       const chains = next.arms.map(({ chain }) => ({ chain, path }));
-      const found = await this.armCheck.pin(caller, chains, tx);
+      const found = await this.armCheck.pin(caller, endpoint, chains, tx);
       const chainVersionIds = found.map((version) => version.versionId);
       const planned = { endpoint, current, next, chainVersionIds };
       return append(tx, caller, planned, given.reason ?? null, given.revision);
@@ -126,10 +126,10 @@ export class SplitService {
     given: PutSplitDto,
     tx: EntityManager,
     lock: boolean,
-  ): Promise<Planned> {
+  ): Promise<Planned & Pick<SplitPreviewDto, 'passedOver'>> {
     const { endpoint, current } = await open(tx, caller, name, given.expectedRevision, lock);
     const chains = given.arms.map(({ chain }, index) => ({ chain, path: `/arms/${index}/chain` }));
-    const found = await this.armCheck.pin(caller, chains, tx);
+    const found = await this.armCheck.pin(caller, endpoint, chains, tx);
     const arms = given.arms.map((arm, index) => {
       const { name: chain, version, digest } = found[index]!;
       return { name: arm.name, weightBps: arm.weightBps, chain: { name: chain, version, digest } };
@@ -140,7 +140,10 @@ export class SplitService {
       ...(given.overrides && { overrides: given.overrides }),
     };
     const chainVersionIds = found.map((version) => version.versionId);
-    return { endpoint, current, next: planDivision(request, current), chainVersionIds };
+    const passedOver = given.arms.flatMap((arm, index) =>
+      found[index]!.passedOver.map((modelEndpoint) => ({ arm: arm.name, modelEndpoint })),
+    );
+    return { endpoint, current, next: planDivision(request, current), chainVersionIds, passedOver };
   }
 }
 

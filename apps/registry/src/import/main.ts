@@ -31,8 +31,9 @@ async function run(options: ImportOptions & { workspace: string }): Promise<void
     'CATENA_ENCRYPTION_KEYS',
   ]);
   await migrate(settings.DATABASE_URL!);
-  // The registry itself, on a port of its own that only this machine reaches.
-  const app = await createApp(settings, createLogger('import', settings.CATENA_LOG_LEVEL));
+  // The registry itself, on a port of its own that only this machine reaches and nobody else knows.
+  const own = { ...settings, CATENA_HOST: '127.0.0.1', CATENA_ACCESS: 'open', CATENA_ADMIN_KEY: undefined };
+  const app = await createApp(own, createLogger('import', settings.CATENA_LOG_LEVEL));
   try {
     await app.listen(0, '127.0.0.1');
     const rows: { id: string }[] = await app

@@ -11,7 +11,9 @@ const ITEM_COLUMNS = `
   chain_version AS "chainVersion", chain_digest AS "chainDigest", unit, bucket, sticky, assignment, status,
   error_code AS "errorCode", error_message AS "errorMessage", model_endpoint AS "modelEndpoint", model, replica,
   attempts, streamed, finish_reason AS "finishReason", schema_valid AS "schemaValid",
-  input_tokens AS "inputTokens", output_tokens AS "outputTokens", cost_micro_usd AS "costMicroUsd",
+  data_class AS "dataClass", api_key AS "apiKey", team, input_tokens AS "inputTokens", output_tokens AS "outputTokens",
+  cached_input_tokens AS "cachedInputTokens", cache_write_input_tokens AS "cacheWriteInputTokens",
+  reasoning_tokens AS "reasoningTokens", cost_micro_usd AS "costMicroUsd",
   latency_ms AS "latencyMs", ttft_ms AS "ttftMs"`;
 
 const FILTERS = {
@@ -21,6 +23,9 @@ const FILTERS = {
   chainVersion: 'chain_version',
   unit: 'unit',
   status: 'status',
+  dataClass: 'data_class',
+  apiKey: 'api_key',
+  team: 'team',
   modelEndpoint: 'model_endpoint',
 } as const satisfies Partial<Record<keyof InferenceQuery, string>>;
 
@@ -96,7 +101,8 @@ export function summaryStatement(
   };
 }
 
-function within(
+/** The conditions that every statement over a time range begins with. */
+export function within(
   workspaceId: string,
   { from, to }: TimeRange,
 ): { conditions: string[]; values: unknown[]; bind: (value: unknown) => string } {

@@ -1,6 +1,7 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { Type } from 'class-transformer';
 import { IsIn, IsInt, IsOptional, IsString, Max, MaxLength, Min } from 'class-validator';
+import { DATA_CLASSES, type DataClass } from '#libs/core/clearance/clearance.js';
 import type { Assignment, InferenceStatus } from '#libs/core/inference/inference-row.js';
 import { PageQuery } from '../http/page.js';
 import { IsTimestamp } from './time-range.js';
@@ -59,6 +60,23 @@ export class InferenceQuery extends PageQuery {
   @IsString()
   @MaxLength(128)
   modelEndpoint?: string;
+
+  @ApiPropertyOptional({ description: 'Only those that carried this class of data.', enum: DATA_CLASSES })
+  @IsOptional()
+  @IsIn(DATA_CLASSES)
+  dataClass?: DataClass;
+
+  @ApiPropertyOptional({ description: 'Only with this API key.', example: 'checkout' })
+  @IsOptional()
+  @IsString()
+  @MaxLength(128)
+  apiKey?: string;
+
+  @ApiPropertyOptional({ description: 'Only with API keys of this team.', example: 'payments' })
+  @IsOptional()
+  @IsString()
+  @MaxLength(128)
+  team?: string;
 }
 
 export type SummaryGroup = 'chainVersion' | 'arm';
@@ -120,6 +138,19 @@ export class InferenceItemDto {
   assignment!: Assignment;
 
   @ApiProperty({
+    description: 'What the request carried; null in rows from before there were classes.',
+    enum: DATA_CLASSES,
+    nullable: true,
+  })
+  dataClass!: DataClass | null;
+
+  @ApiProperty({ description: 'API key it came with; null without.', type: String, nullable: true })
+  apiKey!: string | null;
+
+  @ApiProperty({ description: 'Team of that key.', type: String, nullable: true })
+  team!: string | null;
+
+  @ApiProperty({
     description: 'Outcome. `interrupted`: the gateway died before the answer was complete.',
     enum: STATUSES,
   })
@@ -162,6 +193,27 @@ export class InferenceItemDto {
   @ApiProperty({ description: 'Completion tokens.', type: Number, nullable: true })
   outputTokens!: number | null;
 
+  @ApiProperty({
+    description: 'Of the prompt tokens, those read from a cache of the server; null where it does not say.',
+    type: Number,
+    nullable: true,
+  })
+  cachedInputTokens!: number | null;
+
+  @ApiProperty({
+    description: 'Of the prompt tokens, those written to a cache of the server.',
+    type: Number,
+    nullable: true,
+  })
+  cacheWriteInputTokens!: number | null;
+
+  @ApiProperty({
+    description: 'Of the completion tokens, those the model thought with.',
+    type: Number,
+    nullable: true,
+  })
+  reasoningTokens!: number | null;
+
   @ApiProperty({ description: 'Cost in micro-USD.', type: Number, nullable: true })
   costMicroUsd!: number | null;
 
@@ -186,7 +238,8 @@ export class InferenceDto extends InferenceItemDto {
   metadata!: unknown;
 
   @ApiProperty({
-    description: 'The body sent to the model endpoint; as text where it is not JSON.',
+    description:
+      'The body sent to the model endpoint; as text where it is not JSON. Of an endpoint with `payloads: hash`, as are metadata and response, its digest and length only.',
     type: 'object',
     additionalProperties: true,
   })

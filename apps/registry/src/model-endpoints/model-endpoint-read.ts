@@ -6,11 +6,16 @@ import { ModelEndpoint } from './model-endpoint.entity.js';
 
 /** Everything that is shown of a model endpoint of table `m`; never the credential. */
 export const SELECT_SHOWN = `
-  SELECT m.id, m.name, m.description, m.protocol, m.models, m.revision,
+  SELECT m.id, m.name, m.description, m.protocol, m.api_version AS "apiVersion", m.models, m.revision,
          (SELECT json_agg(json_build_object('id', r.id, 'baseUrl', r.base_url) ORDER BY r.position)
             FROM replica r WHERE r.model_endpoint_id = m.id) AS replicas,
-         json_build_object('inputMicroUsdPerMillionTokens', m.input_micro_usd_per_million_tokens,
-                           'outputMicroUsdPerMillionTokens', m.output_micro_usd_per_million_tokens) AS prices,
+         json_strip_nulls(json_build_object(
+           'inputMicroUsdPerMillionTokens', m.input_micro_usd_per_million_tokens,
+           'outputMicroUsdPerMillionTokens', m.output_micro_usd_per_million_tokens,
+           'cachedInputMicroUsdPerMillionTokens', m.cached_input_micro_usd_per_million_tokens,
+           'cacheWriteInputMicroUsdPerMillionTokens', m.cache_write_input_micro_usd_per_million_tokens,
+           'reasoningMicroUsdPerMillionTokens', m.reasoning_micro_usd_per_million_tokens)) AS prices,
+         m.model_prices AS "modelPrices", m.clearance,
          m.max_concurrency_per_replica AS "maxConcurrencyPerReplica",
          m.credential_ciphertext IS NOT NULL AS "hasCredential",
          m.created_at AS "createdAt", m.created_by AS "createdBy", m.updated_at AS "updatedAt",

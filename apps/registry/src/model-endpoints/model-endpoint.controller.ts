@@ -4,6 +4,8 @@ import { type Caller, CallerParam } from '../http/caller.js';
 import { ApiErrors } from '../http/errors.doc.js';
 import { NamedQuery } from '../http/named-query.js';
 import { ApiPage, type Page } from '../http/page.js';
+import { DiscoveredModelsDto } from './discovered-models.dto.js';
+import { ModelDiscoveryService } from './model-discovery.service.js';
 import { CreateModelEndpointDto, ModelEndpointDto, UpdateModelEndpointDto } from './model-endpoint.dto.js';
 import { ModelEndpointService } from './model-endpoint.service.js';
 
@@ -13,7 +15,10 @@ const NameParam = (): MethodDecorator =>
 @ApiTags('model endpoints')
 @Controller('api/v1/model-endpoints')
 export class ModelEndpointController {
-  constructor(private readonly service: ModelEndpointService) {}
+  constructor(
+    private readonly service: ModelEndpointService,
+    private readonly discovery: ModelDiscoveryService,
+  ) {}
 
   @Post()
   @ApiOperation({
@@ -42,6 +47,19 @@ export class ModelEndpointController {
   @ApiErrors('NOT_FOUND')
   get(@CallerParam() caller: Caller, @Param('name') name: string): Promise<ModelEndpointDto> {
     return this.service.get(caller, name);
+  }
+
+  @Get(':name/discovered-models')
+  @NameParam()
+  @ApiOperation({
+    summary: 'Ask the replicas which models they serve',
+    description:
+      'Every replica is asked now, for at most three seconds. Nothing is changed: what is wanted of it belongs in `models`.',
+  })
+  @ApiOkResponse({ description: 'What they said.', type: DiscoveredModelsDto })
+  @ApiErrors('NOT_FOUND', 'VALIDATION_FAILED')
+  discover(@CallerParam() caller: Caller, @Param('name') name: string): Promise<DiscoveredModelsDto> {
+    return this.discovery.discover(caller, name);
   }
 
   @Patch(':name')

@@ -1,4 +1,11 @@
-import { ApiProperty, ApiPropertyOptional, OmitType, PartialType } from '@nestjs/swagger';
+import {
+  ApiExtraModels,
+  ApiProperty,
+  ApiPropertyOptional,
+  getSchemaPath,
+  OmitType,
+  PartialType,
+} from '@nestjs/swagger';
 import { Type } from 'class-transformer';
 import {
   ArrayMaxSize,
@@ -17,11 +24,12 @@ import {
   Min,
   ValidateNested,
 } from 'class-validator';
+import { DATA_CLASSES, DEFAULT_DATA_CLASS, type DataClass } from '#libs/core/clearance/clearance.js';
+import { PROTOCOLS, type Protocol } from '#libs/core/content/protocol.js';
 import { IfSent, IsExpectedRevision, IsName } from '../http/body-rules.js';
+import { IsModelPrices } from '../model-prices/is-model-prices.js';
+import { TokenPricesDto } from '../model-prices/token-prices.dto.js';
 import { IsBaseUrl, normalizeBaseUrl } from './base-url.js';
-
-/** 1 USD per token: beyond any real price, and small enough that no cost leaves the integers. */
-const MAX_PRICE = 1_000_000_000_000;
 
 export class ReplicaInput {
   @ApiProperty({
@@ -40,30 +48,18 @@ export class ReplicaDto {
   baseUrl!: string;
 }
 
-export class TokenPricesDto {
-  @ApiProperty({
-    description: 'Price of a million prompt tokens in micro-USD; 150000 is 0.15 USD.',
-    default: 0,
-    example: 150_000,
-  })
-  @IfSent()
-  @IsInt()
-  @Min(0)
-  @Max(MAX_PRICE)
-  inputMicroUsdPerMillionTokens: number = 0;
+const MODEL_PRICES = {
+  type: 'object',
+  additionalProperties: { $ref: getSchemaPath(TokenPricesDto) },
+  example: {
+    'llama-3.1-8b-instruct': {
+      inputMicroUsdPerMillionTokens: 100_000,
+      outputMicroUsdPerMillionTokens: 100_000,
+    },
+  },
+} as const;
 
-  @ApiProperty({
-    description: 'Price of a million completion tokens in micro-USD; 600000 is 0.60 USD.',
-    default: 0,
-    example: 600_000,
-  })
-  @IfSent()
-  @IsInt()
-  @Min(0)
-  @Max(MAX_PRICE)
-  outputMicroUsdPerMillionTokens: number = 0;
-}
-
+@ApiExtraModels(TokenPricesDto)
 export class CreateModelEndpointDto {
   @ApiProperty({
     description: 'Name that chains refer to. It never changes.',
@@ -85,11 +81,26 @@ export class CreateModelEndpointDto {
 
   @ApiProperty({
     description:
-      'What the replicas speak. `openai`: vLLM, SGLang, TGI, llama.cpp, Ollama, OpenAI and what else is compatible.',
-    enum: ['openai'],
+      'What the replicas speak. `openai`: vLLM, SGLang, TGI, llama.cpp, Ollama, OpenAI and what else is compatible, with a base URL such as http://10.0.0.5:8000/v1. `azure-openai`: the dated API of Azure, with https://{resource}.openai.azure.com/openai and deployments for models. `anthropic`: https://api.anthropic.com/v1.',
+    enum: PROTOCOLS,
+    example: 'openai',
   })
-  @IsIn(['openai'])
-  protocol!: 'openai';
+  @IsIn(PROTOCOLS)
+  protocol!: Protocol;
+
+  @ApiPropertyOptional({
+    description:
+      'Version of the protocol to ask for: `api-version` of `azure-openai`, `anthropic-version` of `anthropic`. `null`: 2024-10-21 and 2023-06-01. `openai` has none.',
+    type: String,
+    nullable: true,
+    example: null,
+  })
+  @IsOptional()
+  @IsString()
+  @Matches(/^[A-Za-z0-9._-]{1,64}$/, {
+    message: 'must be 1 to 64 letters, digits, dots, hyphens or underscores, such as 2024-10-21',
+  })
+  apiVersion?: string | null;
 
   @ApiProperty({ description: 'Interchangeable servers, 1 to 64, each once.', type: [ReplicaInput] })
   @IsArray()
@@ -124,6 +135,35 @@ export class CreateModelEndpointDto {
   prices?: TokenPricesDto;
 
   @ApiPropertyOptional({
+    description: 'Prices of single models, by name; the others cost `prices`.',
+    ...MODEL_PRICES,
+  })
+  @IfSent()
+  @IsModelPrices()
+  modelPrices?: Record<string, TokenPricesDto>;
+
+  @ApiPropertyOptional({
+    description:
+      'Vendor of GET /api/v1/model-prices: each of `models` without a price in `modelPrices` gets the one listed there. A model that is not listed is refused.',
+    example: 'anthropic',
+    writeOnly: true,
+  })
+  @IfSent()
+  @IsString()
+  @MaxLength(128)
+  pricesFrom?: string;
+
+  @ApiPropertyOptional({
+    description:
+      'The highest class of data it may see. Gateways send it nothing above, neither at first nor as a fallback.',
+    enum: DATA_CLASSES,
+    default: DEFAULT_DATA_CLASS,
+  })
+  @IfSent()
+  @IsIn(DATA_CLASSES)
+  clearance?: DataClass;
+
+  @ApiPropertyOptional({
     description: 'Most requests a gateway has under way at one replica; the others wait.',
     minimum: 1,
     maximum: 100_000,
@@ -136,7 +176,8 @@ export class CreateModelEndpointDto {
   maxConcurrencyPerReplica?: number;
 
   @ApiPropertyOptional({
-    description: 'Bearer token for the replicas. Kept encrypted, never returned. `null`: none.',
+    description:
+      'What the replicas know the gateway by, sent as their protocol has it: a bearer token, `api-key`, `x-api-key`. Kept encrypted, never returned. `null`: none.',
     type: String,
     nullable: true,
     writeOnly: true,
@@ -147,7 +188,7 @@ export class CreateModelEndpointDto {
   @MaxLength(8192)
   // What RFC 9110 lets into a header value, without white space: anything else could not be sent.
   @Matches(/^[\x21-\x7e]+$/, {
-    message: 'must be a bearer token: 1 to 8192 visible ASCII characters without spaces',
+    message: 'must be a token: 1 to 8192 visible ASCII characters without spaces',
   })
   credential?: string | null;
 }
@@ -179,8 +220,16 @@ export class ModelEndpointDto {
   @ApiProperty({ description: 'For people.', type: String, nullable: true })
   description!: string | null;
 
-  @ApiProperty({ description: 'What the replicas speak.', enum: ['openai'] })
-  protocol!: 'openai';
+  @ApiProperty({ description: 'What the replicas speak.', enum: PROTOCOLS })
+  protocol!: Protocol;
+
+  @ApiProperty({
+    description: 'Version of the protocol asked for.',
+    type: String,
+    nullable: true,
+    example: null,
+  })
+  apiVersion!: string | null;
 
   @ApiProperty({ description: 'Interchangeable servers.', type: [ReplicaDto] })
   replicas!: ReplicaDto[];
@@ -190,6 +239,12 @@ export class ModelEndpointDto {
 
   @ApiProperty({ description: 'What tokens cost.', type: TokenPricesDto })
   prices!: TokenPricesDto;
+
+  @ApiProperty({ description: 'What tokens of single models cost, by name.', ...MODEL_PRICES })
+  modelPrices!: Record<string, TokenPricesDto>;
+
+  @ApiProperty({ description: 'The highest class of data it may see.', enum: DATA_CLASSES })
+  clearance!: DataClass;
 
   @ApiProperty({ description: 'Most requests a gateway has under way at one replica.', example: 32 })
   maxConcurrencyPerReplica!: number;

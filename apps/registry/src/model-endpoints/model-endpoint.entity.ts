@@ -1,13 +1,21 @@
 import { Check, Column, Entity, ForeignKey, PrimaryColumn, Unique } from 'typeorm';
+import type { DataClass } from '#libs/core/clearance/clearance.js';
+import type { Protocol } from '#libs/core/content/protocol.js';
+import type { TokenPrices } from '#libs/core/cost/cost.js';
 import { Workspace } from '../workspaces/workspace.entity.js';
 
 @Entity('model_endpoint')
 @Unique('model_endpoint_name_key', ['workspaceId', 'name'])
-@Check('model_endpoint_protocol_check', `protocol IN ('openai')`)
+@Check('model_endpoint_protocol_check', `protocol IN ('openai', 'azure-openai', 'anthropic')`)
 @Check(
   'model_endpoint_prices_check',
   'input_micro_usd_per_million_tokens >= 0 AND output_micro_usd_per_million_tokens >= 0',
 )
+@Check(
+  'model_endpoint_part_prices_check',
+  'cached_input_micro_usd_per_million_tokens >= 0 AND cache_write_input_micro_usd_per_million_tokens >= 0 AND reasoning_micro_usd_per_million_tokens >= 0',
+)
+@Check('model_endpoint_clearance_check', `clearance IN ('public', 'internal', 'restricted')`)
 @Check('model_endpoint_concurrency_check', 'max_concurrency_per_replica > 0')
 @Check('model_endpoint_credential_check', '(credential_ciphertext IS NULL) = (credential_key_id IS NULL)')
 export class ModelEndpoint {
@@ -25,7 +33,15 @@ export class ModelEndpoint {
   description!: string | null;
 
   @Column({ type: 'text' })
-  protocol!: 'openai';
+  protocol!: Protocol;
+
+  @Column({
+    name: 'api_version',
+    type: 'text',
+    nullable: true,
+    comment: 'version of the protocol to ask for; null: the one the gateway was written against',
+  })
+  apiVersion!: string | null;
 
   @Column({ type: 'text', array: true })
   models!: string[];
@@ -35,6 +51,26 @@ export class ModelEndpoint {
 
   @Column({ name: 'output_micro_usd_per_million_tokens', type: 'bigint' })
   outputMicroUsdPerMillionTokens!: number;
+
+  @Column({ name: 'cached_input_micro_usd_per_million_tokens', type: 'bigint', nullable: true })
+  cachedInputMicroUsdPerMillionTokens!: number | null;
+
+  @Column({ name: 'cache_write_input_micro_usd_per_million_tokens', type: 'bigint', nullable: true })
+  cacheWriteInputMicroUsdPerMillionTokens!: number | null;
+
+  @Column({ name: 'reasoning_micro_usd_per_million_tokens', type: 'bigint', nullable: true })
+  reasoningMicroUsdPerMillionTokens!: number | null;
+
+  @Column({
+    name: 'model_prices',
+    type: 'jsonb',
+    default: {},
+    comment: 'object: model -> its prices, where they are not those of the others',
+  })
+  modelPrices!: Record<string, TokenPrices>;
+
+  @Column({ type: 'text', default: 'internal', comment: 'the highest class of data it may see' })
+  clearance!: DataClass;
 
   @Column({ name: 'max_concurrency_per_replica', type: 'integer' })
   maxConcurrencyPerReplica!: number;

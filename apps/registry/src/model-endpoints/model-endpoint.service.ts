@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { v7 } from 'uuid';
+import { DEFAULT_DATA_CLASS, type DataClass } from '#libs/core/clearance/clearance.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import { credentialContext, SecretBox } from '#libs/platform/secrets/secret-box.js';
 import { recordChange } from '../changes/record-change.js';
@@ -8,6 +9,8 @@ import { isUniqueViolation } from '../http/conflict.js';
 import type { Caller } from '../http/caller.js';
 import type { NamedQuery } from '../http/named-query.js';
 import { decodeCursor, isStringKey, pageOf, type Page } from '../http/page.js';
+import { PriceListService } from '../model-prices/price-list.service.js';
+import { modelPricesOf, priceColumns } from './model-endpoint-prices.js';
 import { lockModelEndpoint, readModelEndpoint, SELECT_SHOWN } from './model-endpoint-read.js';
 import { modelEndpointUses, type ModelEndpointUse } from './model-endpoint-usage.js';
 import type {
@@ -35,6 +38,7 @@ export class ModelEndpointService {
   constructor(
     private readonly database: DataSource,
     private readonly secrets: SecretBox,
+    private readonly priceList: PriceListService,
   ) {}
 
   /** @throws DomainError ALREADY_EXISTS, also when the holder of the name is archived. */
@@ -47,9 +51,11 @@ export class ModelEndpointService {
       name: given.name,
       description: given.description ?? null,
       protocol: given.protocol,
+      apiVersion: given.apiVersion ?? null,
       models: given.models,
-      inputMicroUsdPerMillionTokens: given.prices?.inputMicroUsdPerMillionTokens ?? 0,
-      outputMicroUsdPerMillionTokens: given.prices?.outputMicroUsdPerMillionTokens ?? 0,
+      ...priceColumns(given.prices ?? {}),
+      modelPrices: modelPricesOf(this.priceList, given, given.models, {}),
+      clearance: given.clearance ?? DEFAULT_DATA_CLASS,
       maxConcurrencyPerReplica: given.maxConcurrencyPerReplica ?? DEFAULT_CONCURRENCY,
       ...this.seal(id, given.credential),
       revision: 1,
@@ -116,8 +122,11 @@ export class ModelEndpointService {
       if (given.replicas) await replaceReplicas(tx, row, given.replicas);
       const changed: Partial<ModelEndpoint> = { revision: row.revision + 1, updatedAt: new Date() };
       if (given.description !== undefined) changed.description = given.description;
+      if (given.apiVersion !== undefined) changed.apiVersion = given.apiVersion;
       if (given.models) changed.models = given.models;
-      if (given.prices) Object.assign(changed, given.prices);
+      if (given.prices) Object.assign(changed, priceColumns(given.prices));
+      changed.modelPrices = modelPricesOf(this.priceList, given, given.models ?? row.models, row.modelPrices);
+      if (given.clearance !== undefined) changed.clearance = given.clearance;
       if (given.maxConcurrencyPerReplica !== undefined)
         changed.maxConcurrencyPerReplica = given.maxConcurrencyPerReplica;
       if (given.credential !== undefined) Object.assign(changed, this.seal(row.id, given.credential));
@@ -147,16 +156,22 @@ export class ModelEndpointService {
   /**
    * Checks that every use names a model endpoint that serves the model, and keeps these model endpoints from being
    * changed until `tx` ends.
+   * @returns what they are cleared for, by name.
    * @throws DomainError REFERENCE_NOT_FOUND (no such model endpoint, or it does not serve the model), REFERENCE_ARCHIVED.
    */
-  async assertServes(caller: Caller, uses: readonly ModelUse[], tx: EntityManager): Promise<void> {
+  async assertServes(
+    caller: Caller,
+    uses: readonly ModelUse[],
+    tx: EntityManager,
+  ): Promise<ReadonlyMap<string, DataClass>> {
     const names = [...new Set(uses.map((use) => use.modelEndpoint))];
     // In order of the names, so that two transactions cannot wait for each other.
-    const rows: { name: string; models: string[]; archivedAt: Date | null }[] = await tx.query(
-      `SELECT name, models, archived_at AS "archivedAt" FROM model_endpoint
+    const rows: { name: string; models: string[]; clearance: DataClass; archivedAt: Date | null }[] =
+      await tx.query(
+        `SELECT name, models, clearance, archived_at AS "archivedAt" FROM model_endpoint
         WHERE workspace_id = $1 AND name = ANY ($2::text[]) ORDER BY name FOR SHARE`,
-      [caller.workspaceId, names],
-    );
+        [caller.workspaceId, names],
+      );
     for (const { modelEndpoint, model, path } of uses) {
       const found = rows.find((row) => row.name === modelEndpoint);
       if (!found)
@@ -178,6 +193,7 @@ export class ModelEndpointService {
           { path, modelEndpoint, model, models: found.models },
         );
     }
+    return new Map(rows.map(({ name, clearance }) => [name, clearance]));
   }
 
   /** The two columns of a credential; the context binds the ciphertext to its row. */

@@ -1,6 +1,7 @@
 import { lookup } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import { isLoopbackHost } from '#libs/platform/access/loopback.js';
 import type { Settings } from '#libs/platform/config/settings.js';
 
 /** What deliveries may reach beside public addresses. */
@@ -19,10 +20,6 @@ export function reachOf(settings: Pick<Settings, 'CATENA_WEBHOOK_PRIVATE_HOSTS' 
     default:
       return isLoopbackHost(settings.CATENA_HOST) ? 'loopback' : 'public';
   }
-}
-
-function isLoopbackHost(host: string): boolean {
-  return host === 'localhost' || (ipaddr.isValid(host) && ipaddr.process(host).range() === 'loopback');
 }
 
 /**

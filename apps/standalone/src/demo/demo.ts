@@ -20,7 +20,7 @@ export async function runDemo(
   addresses: Addresses,
   simulatorPort: number,
 ): Promise<void> {
-  const registry = new RegistryClient(addresses.registry);
+  const registry = new RegistryClient(addresses.registry, addresses.environment['CATENA_ADMIN_KEY']);
   console.log(`\nThe models of this demo are simulators: no GPU, no real model, invented answers.`);
   const replicas: string[] = [];
   for (let index = 0; index < REPLICAS; index++)

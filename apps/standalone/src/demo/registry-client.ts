@@ -13,13 +13,20 @@ export class RegistryError extends Error {
 
 /** The public REST API of the registry, as any program outside would call it. */
 export class RegistryClient {
-  constructor(private readonly baseUrl: string) {}
+  private readonly authorization: Readonly<Record<string, string>>;
+
+  constructor(
+    private readonly baseUrl: string,
+    key: string | undefined,
+  ) {
+    this.authorization = key === undefined ? {} : { authorization: `Bearer ${key}` };
+  }
 
   /** @throws RegistryError */
   async call<T>(method: string, path: string, body?: unknown): Promise<T> {
     const response = await fetch(`${this.baseUrl}/api/v1${path}`, {
       method,
-      headers: { 'content-type': 'application/json', 'x-catena-actor': 'demo' },
+      headers: { 'content-type': 'application/json', 'x-catena-actor': 'demo', ...this.authorization },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
     const answer = (await response.json()) as { code?: string; message?: string };

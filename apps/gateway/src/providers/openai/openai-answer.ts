@@ -1,10 +1,9 @@
+import { readUsage, type TokenUsage } from '#libs/core/cost/usage.js';
 import { nestsTooDeeply } from '#libs/core/nesting/nesting.js';
 
 /** What an inference row keeps of an answer. */
-export interface AnswerFacts {
+export interface AnswerFacts extends TokenUsage {
   readonly finishReason: string | null;
-  readonly inputTokens: number | null;
-  readonly outputTokens: number | null;
   readonly choices: readonly AnsweredChoice[];
 }
 
@@ -14,9 +13,6 @@ export interface AnsweredChoice {
 }
 
 type Fields = Record<string, unknown>;
-
-/** Largest value of PostgreSQL's integer; a server that tells more tells nonsense. */
-const MAX_INTEGER = 2_147_483_647;
 
 /**
  * The JSON of an answer's bytes.
@@ -46,8 +42,11 @@ export function factsOf(choices: readonly Fields[], reportedUsage: unknown): Ans
   const usage = readUsage(reportedUsage);
   return {
     finishReason: textOf(choices[0]?.['finish_reason']),
-    inputTokens: usage?.inputTokens ?? null,
-    outputTokens: usage?.outputTokens ?? null,
+    inputTokens: usage.inputTokens,
+    outputTokens: usage.outputTokens,
+    cachedInputTokens: usage.cachedInputTokens,
+    cacheWriteInputTokens: usage.cacheWriteInputTokens,
+    reasoningTokens: usage.reasoningTokens,
     choices: choices.map((choice) => {
       const message = isFields(choice['message']) ? choice['message'] : {};
       const calls = message['tool_calls'];
@@ -59,14 +58,6 @@ export function factsOf(choices: readonly Fields[], reportedUsage: unknown): Ans
 /** Whether a server put an error into what should be an answer. */
 export function carriesError(answer: Fields): boolean {
   return answer['error'] !== undefined && answer['error'] !== null;
-}
-
-/** `usage` of an answer, where it is there. */
-function readUsage(
-  value: unknown,
-): { readonly inputTokens: number | null; readonly outputTokens: number | null } | undefined {
-  if (!isFields(value)) return undefined;
-  return { inputTokens: countOf(value['prompt_tokens']), outputTokens: countOf(value['completion_tokens']) };
 }
 
 /**
@@ -98,10 +89,4 @@ export function isFields(value: unknown): value is Fields {
 
 function textOf(value: unknown): string | null {
   return typeof value === 'string' ? value : null;
-}
-
-function countOf(value: unknown): number | null {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_INTEGER
-    ? (value as number)
-    : null;
 }

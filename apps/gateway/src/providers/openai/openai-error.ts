@@ -27,10 +27,10 @@ export function readError(body: unknown): ReportedError {
   };
 }
 
-/** As `readError`, of bytes that may be anything: HTML, nothing at all. */
-export function readErrorBytes(bytes: Buffer): ReportedError {
+/** An error body of bytes that may be anything: HTML, nothing at all. @param read of the provider. */
+export function readErrorBytes(bytes: Buffer, read: (body: unknown) => ReportedError): ReportedError {
   try {
-    return readError(JSON.parse(bytes.toString('utf8')));
+    return read(JSON.parse(bytes.toString('utf8')));
   } catch {
     return { message: undefined, code: undefined, param: undefined };
   }

@@ -1,10 +1,11 @@
 import type { ChainContent, Generation } from '#libs/core/content/types.js';
 import type { ChatMessage } from '#libs/core/template/template.js';
+import { EXTRA, type CanonicalRequest } from '../canonical.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 
 /** Limits that mean the same; a chain that pins one of them pins the other. */
-const OUTPUT_LIMITS = ['max_tokens', 'max_completion_tokens'] as const;
+export const OUTPUT_LIMITS = ['max_tokens', 'max_completion_tokens'] as const;
 
 /** Fields of a request that are never passed on. */
 const KEPT_BACK: ReadonlySet<string> = new Set([
@@ -23,9 +24,11 @@ const KEPT_BACK: ReadonlySet<string> = new Set([
   '__proto__',
 ]);
 
-/** Every name under which a server takes an output format (OpenAI, vLLM, SGLang, llama.cpp). */
+/** Every name under which a server takes an output format (OpenAI, Anthropic, vLLM, SGLang, llama.cpp). */
 const OUTPUT_FORMATS: ReadonlySet<string> = new Set([
   'response_format',
+  'output_config',
+  'output_format',
   'structured_outputs',
   'guided_json',
   'guided_regex',
@@ -39,28 +42,28 @@ const OUTPUT_FORMATS: ReadonlySet<string> = new Set([
   'grammar',
 ]);
 
-/** How many choices the body of `upstreamBody` asks for. */
+/** How many choices `canonicalRequest` asks for. */
 export function choicesAsked({ extraBody, parameters }: Generation, fields: Fields): number {
   const n: unknown = extraBody?.['n'] ?? parameters?.['n'] ?? fields['n'];
   return typeof n === 'number' && n > 1 ? n : 1;
 }
 
 /**
- * The body of `POST /chat/completions` for one generation of a chain, as JSON text. Later wins: fields of the
+ * The chat completion that one generation of a chain asks for, in any provider's words. Later wins: fields of the
  * request, parameters of the chain, its extraBody, its output contract, and what the gateway itself needs.
  * Why in this order: docs/adr/0004-what-a-chain-pins.md.
  * @param fields all fields of the request.
  * @param streamOptions the request's, or undefined where the answer is not streamed.
  */
-export function upstreamBody(
+export function canonicalRequest(
   chain: ChainContent,
   generation: Generation,
   messages: readonly ChatMessage[],
-  fields: Fields,
+  fields: CanonicalRequest,
   streamOptions: Fields | undefined,
-): string {
+): CanonicalRequest {
   const { parameters, extraBody } = generation;
-  const body: Record<string, unknown> = {};
+  const body: CanonicalRequest = {};
   for (const name in fields) {
     if (KEPT_BACK.has(name)) continue;
     // The contract is the chain's: a caller's own format would ask for something else.
@@ -86,5 +89,6 @@ export function upstreamBody(
     const pinned = extraBody?.['stream_options'] as Fields | undefined;
     body['stream_options'] = { ...streamOptions, ...pinned, include_usage: true };
   }
-  return JSON.stringify(body);
+  if (fields[EXTRA]) body[EXTRA] = fields[EXTRA];
+  return body;
 }

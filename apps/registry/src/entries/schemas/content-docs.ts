@@ -29,7 +29,12 @@ export const EXAMPLES = {
       '{{messages}}',
     ],
   },
-  model: { format: 'hosted', model: 'llama-3.1-8b-instruct', source: 'meta-llama/Llama-3.1-8B-Instruct' },
+  model: {
+    format: 'lora',
+    model: 'support-reply',
+    baseModel: 'llama-3.1-8b-instruct',
+    source: '/models/adapters/support-reply',
+  },
   chain: {
     prompt: 'support-reply@champion',
     generate: {
