@@ -93,6 +93,21 @@ describe('an issue', () => {
     }
   });
 
+  it("says of MLflow's last page, like label schemas and review queues, that nothing follows", async () => {
+    const { body: queue } = await registry.call('POST', '/review-queues', {
+      experimentId: experiment,
+      name: 'last page',
+      kind: 'custom',
+    });
+    for (const [method, path, body] of [
+      ['POST', '/issues/search', { experiment_id: experiment }],
+      ['GET', `/label-schemas/list?experiment_id=${experiment}`],
+      ['GET', `/review-queues/list?experiment_id=${experiment}`],
+      ['GET', `/review-queues/items/list?queue_id=${queue.id}`],
+    ] as const)
+      expect((await v3(method, path, body)).body).toHaveProperty('next_page_token', '');
+  });
+
   it('belongs to its workspace', async () => {
     const { body } = await registry.call('POST', '/issues', {
       experimentId: experiment,
@@ -107,7 +122,7 @@ describe('an issue', () => {
       });
     expect((await there('GET', `/issues/${body.id}`)).status).toBe(404);
     expect((await there('PATCH', `/issues/${body.id}`, { name: 'x' })).status).toBe(404);
-    expect((await there('POST', '/issues/search', {})).body).toEqual({});
+    expect((await there('POST', '/issues/search', {})).body).toEqual({ next_page_token: '' });
     const queue = (
       await registry.call('POST', '/review-queues', { experimentId: experiment, name: 'w', kind: 'custom' })
     ).body;

@@ -45,7 +45,7 @@ export class IssueRoutes {
             if (isRefusal(error, 'NOT_FOUND')) return { items: [], nextCursor: null };
             throw error;
           });
-        return { issues: page.items.map(issueMessage), next_page_token: page.nextCursor };
+        return { issues: page.items.map(issueMessage), next_page_token: page.nextCursor ?? '' };
       },
     });
   }

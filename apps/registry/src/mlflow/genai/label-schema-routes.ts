@@ -129,7 +129,7 @@ export class LabelSchemaRoutes {
             cursor: page_token || undefined,
           }),
         );
-        return { label_schemas: page.items.map(schemaMessage), next_page_token: page.nextCursor };
+        return { label_schemas: page.items.map(schemaMessage), next_page_token: page.nextCursor ?? '' };
       },
     });
   }

@@ -60,7 +60,7 @@ export class ReviewItemRoutes {
             cursor: page_token || undefined,
           }),
         );
-        return { items: page.items.map(itemMessage), next_page_token: page.nextCursor };
+        return { items: page.items.map(itemMessage), next_page_token: page.nextCursor ?? '' };
       },
     });
     this.registerStatus(routes);

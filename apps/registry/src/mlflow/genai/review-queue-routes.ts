@@ -115,7 +115,7 @@ export class ReviewQueueRoutes {
             cursor: page_token || undefined,
           }),
         );
-        return { review_queues: page.items.map(queueMessage), next_page_token: page.nextCursor };
+        return { review_queues: page.items.map(queueMessage), next_page_token: page.nextCursor ?? '' };
       },
     });
   }
