@@ -2,11 +2,13 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { AnswerWriter } from '../apps/gateway/src/chat/answer-writer.js';
+import { ChatRoutes } from '../apps/gateway/src/chat/chat.routes.js';
 import { Exchange } from '../apps/gateway/src/chat/exchange.js';
 import { Inference } from '../apps/gateway/src/chat/inference.js';
 import { StreamRelay } from '../apps/gateway/src/chat/stream-relay.js';
 import { AttemptPlanner } from '../apps/gateway/src/dispatch/attempt-planner.js';
 import { ReplicaLanes } from '../apps/gateway/src/dispatch/replica-lanes.js';
+import { UpstreamCall } from '../apps/gateway/src/dispatch/upstream-call.js';
 import { say, startChatStack, type ChatStack } from './support/chat.js';
 import { eventually } from './support/gateway.js';
 
@@ -36,6 +38,7 @@ describe('a throw in the callback of', () => {
     stack = await startChatStack({
       CATENA_QUEUE_TIMEOUT_MS: String(QUEUE_TIMEOUT_MS),
       CATENA_TOTAL_TIMEOUT_MS: String(TOTAL_TIMEOUT_MS),
+      CATENA_TTFT_TIMEOUT_MS: String(QUEUE_TIMEOUT_MS),
     });
     await stack.rows.setModelEndpoint('own', { replicas: [own], maxConcurrencyPerReplica: SLOTS });
     const generate = { modelEndpoint: 'own', model: 'small' };
@@ -174,6 +177,15 @@ describe('a throw in the callback of', () => {
     expect(text).toContain('internal_error');
     expect(text).not.toContain('[DONE]');
     await expectEnded('end');
+  });
+
+  it('a clock of a stream', async () => {
+    onRequest = (response) => stream(response, ': nothing yet\n\n');
+    throwOnce(UpstreamCall.prototype, 'giveUp');
+    await expectInternalError(ask('clock', { stream: true }));
+    await expectEnded('clock');
+    const { services }: any = stack.gateway.gateway.app.get(ChatRoutes, { strict: false });
+    expect(services.clocks.running).toBe(0);
   });
 
   it('the closing: the connection is cut, and the row is what was closed', async () => {
