@@ -109,7 +109,7 @@ export function compilePrompt(content: PromptContent): CompiledPrompt {
         );
       const rendered: ChatMessage[] = [];
       for (const part of parts) {
-        if (part === 'slot') rendered.push(...conversation);
+        if (part === 'slot') for (const message of conversation) rendered.push(message);
         else rendered.push(part(values));
       }
       if (rendered.length === 0)

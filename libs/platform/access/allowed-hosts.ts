@@ -27,7 +27,21 @@ export class AllowedHosts {
     return true;
   }
 
+  /**
+   * Whether a page of this origin may send requests. Browsers send some without asking first: those without a body,
+   * or with one of plain text. @param header `origin` as received; without one there was no page of another origin.
+   */
+  allowsOrigin(header: string | undefined): boolean {
+    if (!this.isChecked || header === undefined) return true;
+    const host = URL.parse(header)?.host;
+    return host !== undefined && host !== '' && this.allows(host);
+  }
+
   /** What to answer where it does not. */
+  static refusalOfOrigin(header: string | undefined): string {
+    return `Pages of "${(header ?? '').slice(0, 200)}" may not call this server; list their host in CATENA_ALLOWED_HOSTS.`;
+  }
+
   static refusal(header: string | undefined): string {
     return `The host "${(header ?? '').slice(0, 200)}" is not one this server answers for; call it by a loopback address, or list the host in CATENA_ALLOWED_HOSTS.`;
   }

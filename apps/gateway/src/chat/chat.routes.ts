@@ -77,12 +77,12 @@ export class ChatRoutes {
 
   private complete(ingress: Ingress, request: IncomingMessage, response: ServerResponse): void {
     const startedMs = performance.now();
-    const caller = this.identify(ingress, request, response);
-    if (!caller) return;
+    if (!this.mayCall(ingress, request, response)) return;
     readBody(request, this.settings.CATENA_MAX_BODY_BYTES, (body) => {
       try {
         if (body instanceof GatewayError) throw body;
-        this.admit(ingress, caller, body, request, response, startedMs);
+        // Once more: a body may take minutes to come, and its key may have ended meanwhile.
+        this.admit(ingress, this.callers.identify(request), body, request, response, startedMs);
       } catch (error) {
         if (error instanceof GatewayError) this.refused.inc({ code: error.code });
         failRequest(this.services.logger, request, response, error, ingress.writeError);
@@ -122,13 +122,14 @@ export class ChatRoutes {
   }
 
   /** Before the body is read: whoever may not call sends nothing that is kept. */
-  private identify(ingress: Ingress, request: IncomingMessage, response: ServerResponse): Caller | undefined {
+  private mayCall(ingress: Ingress, request: IncomingMessage, response: ServerResponse): boolean {
     try {
-      return this.callers.identify(request);
+      this.callers.identify(request);
+      return true;
     } catch (error) {
       if (error instanceof GatewayError) this.refused.inc({ code: error.code });
       failRequest(this.services.logger, request, response, error, ingress.writeError);
-      return undefined;
+      return false;
     }
   }
 

@@ -174,7 +174,7 @@ export class Inference implements GenerationGate {
       model,
       replica: this.replica,
       attempts: this.attempts,
-      finishReason: facts?.finishReason ?? null,
+      finishReason: this.keptReason(facts?.finishReason ?? null),
       schemaValid:
         facts && ending.status === 'ok'
           ? satisfies(facts.choices, this.assigned.arm.chain.validateOutput)
@@ -191,6 +191,11 @@ export class Inference implements GenerationGate {
       latencyMs: ending.latencyMs,
       ttftMs: ending.ttftMs,
     };
+  }
+
+  /** It is the server's word: where payloads are not kept, only what looks like one. */
+  private keptReason(reason: string | null): string | null {
+    return reason === null || this.keepsPayloads || /^[a-z_]{1,32}$/i.test(reason) ? reason : null;
   }
 
   private keptText(text: string): string {

@@ -56,7 +56,8 @@ export class StreamRelay {
       if (kind === 'content') {
         this.contents++;
         if (this.held.length > 0) {
-          (ready ??= []).push(...this.held);
+          // Not as arguments, of which there may be some 100 000.
+          ready = ready ? ready.concat(this.held) : this.held;
           this.held = [];
         }
         (ready ??= []).push(event);

@@ -101,9 +101,16 @@ export class HttpServer implements BeforeApplicationShutdown {
   private answer(request: IncomingMessage, response: ServerResponse): void {
     if (this.stopping) response.shouldKeepAlive = false;
     try {
-      const { host } = request.headers;
+      const { host, origin } = request.headers;
       if (!this.hosts.allows(host))
         throw new GatewayError(403, 'permission_error', 'host_not_allowed', AllowedHosts.refusal(host));
+      if (!this.hosts.allowsOrigin(origin))
+        throw new GatewayError(
+          403,
+          'permission_error',
+          'host_not_allowed',
+          AllowedHosts.refusalOfOrigin(origin),
+        );
       const done = this.routes.dispatch(request, response);
       if (done) done.catch((error: unknown) => this.fail(request, response, error));
     } catch (error) {

@@ -16,7 +16,8 @@ describe('the demand of a request', () => {
   it('takes the longest answer from whoever wins, and a thousand tokens where nobody says', () => {
     expect(maxOutputTokens(undefined, { max_tokens: 50 }, { max_completion_tokens: 9 })).toBe(50);
     expect(maxOutputTokens({ max_tokens: 7 }, { max_tokens: 50 })).toBe(7);
-    expect(maxOutputTokens(undefined, undefined, { max_completion_tokens: 9, max_tokens: 10 })).toBe(9);
+    expect(maxOutputTokens(undefined, undefined, { max_completion_tokens: 9, max_tokens: 10 })).toBe(10);
+    expect(maxOutputTokens({ max_tokens: '100000' })).toBe(100_000);
     expect(maxOutputTokens({}, undefined, { max_tokens: 'many' })).toBe(1024);
   });
 
@@ -26,8 +27,10 @@ describe('the demand of a request', () => {
       promptTokens: 100,
       outputTokens: 100,
       costMicroUsd: 300,
+      promptCostMicroUsd: 100,
     });
     expect(demandOf(Buffer.alloc(300), 50, 1, undefined).costMicroUsd).toBe(0);
     expect(demandOf(Buffer.alloc(300), 1e308, 1e308, prices).outputTokens).toBe(1e12);
+    expect(demandOf(Buffer.alloc(300), 0, Infinity, prices).outputTokens).toBe(0);
   });
 });

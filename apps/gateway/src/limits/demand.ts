@@ -1,4 +1,5 @@
 import { costMicroUsd, type TokenPrices } from '#libs/core/cost/cost.js';
+import { OUTPUT_LIMITS } from '../providers/openai/openai-request.js';
 
 /** The most that a request may use, as far as it can be told before. */
 export interface Demand {
@@ -6,6 +7,8 @@ export interface Demand {
   /** Of all choices. */
   readonly outputTokens: number;
   readonly costMicroUsd: number;
+  /** Of the prompt alone. */
+  readonly promptCostMicroUsd: number;
 }
 
 /** Characters of European languages are some four bytes a token, those of Chinese three: more than will be used. */
@@ -43,10 +46,17 @@ type Fields = Readonly<Record<string, unknown>> | undefined;
  */
 export function maxOutputTokens(...sources: readonly Fields[]): number {
   for (const source of sources) {
-    const given = source?.['max_completion_tokens'] ?? source?.['max_tokens'];
-    if (typeof given === 'number' && given >= 0) return given;
+    // The larger: some servers know one of the names only.
+    const given = OUTPUT_LIMITS.flatMap((name) => countIn(source?.[name]) ?? []);
+    if (given.length > 0) return Math.max(...given);
   }
   return DEFAULT_OUTPUT_TOKENS;
+}
+
+/** Servers that check types loosely, as vLLM does, take the text of a number for it. */
+function countIn(value: unknown): number | undefined {
+  const count = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+  return typeof count === 'number' && count >= 0 ? count : undefined;
 }
 
 /** @param prices undefined where nothing is known of them: then it costs nothing. */
@@ -57,10 +67,24 @@ export function demandOf(
   prices: TokenPrices | undefined,
 ): Demand {
   const promptTokens = estimatePromptTokens(body);
-  const outputTokens = Math.min(MAX_TOKENS, Math.ceil(maxOutput * choices));
+  // Each by itself first: 0 times Infinity, which JSON can say as 1e999, is no number.
+  const each = Math.min(MAX_TOKENS, maxOutput);
+  const outputTokens = Math.min(MAX_TOKENS, Math.ceil(each * Math.min(MAX_TOKENS, choices)));
   return {
     promptTokens,
     outputTokens,
-    costMicroUsd: prices ? costMicroUsd(prices, promptTokens, outputTokens) : 0,
+    ...costsOf(promptTokens, outputTokens, prices),
+  };
+}
+
+export function costsOf(
+  promptTokens: number,
+  outputTokens: number,
+  prices: TokenPrices | undefined,
+): Pick<Demand, 'costMicroUsd' | 'promptCostMicroUsd'> {
+  if (!prices) return { costMicroUsd: 0, promptCostMicroUsd: 0 };
+  return {
+    costMicroUsd: costMicroUsd(prices, promptTokens, outputTokens),
+    promptCostMicroUsd: costMicroUsd(prices, promptTokens, 0),
   };
 }

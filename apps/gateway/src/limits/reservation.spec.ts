@@ -47,7 +47,7 @@ function world() {
         ? { inputMicroUsdPerMillionTokens: 0, outputMicroUsdPerMillionTokens: 0 }
         : { inputMicroUsdPerMillionTokens: 1_000_000, outputMicroUsdPerMillionTokens: 1_000_000 },
   };
-  const demand = { promptTokens: 100, outputTokens: 100, costMicroUsd: 0 };
+  const demand = { promptTokens: 100, outputTokens: 100, costMicroUsd: 0, promptCostMicroUsd: 0 };
   for (const meter of [...Object.values(own), ...Object.values(at['own']!)])
     meter.reserve(
       meter.limit.metric === 'tokens' ? 200 : meter.limit.metric === 'requests' ? 1 : 0,

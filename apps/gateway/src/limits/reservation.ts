@@ -1,6 +1,6 @@
-import { costMicroUsd, type TokenPrices } from '#libs/core/cost/cost.js';
+import type { TokenPrices } from '#libs/core/cost/cost.js';
 import type { ClosingMeta } from '../spool/record.js';
-import type { Demand } from './demand.js';
+import { costsOf, type Demand } from './demand.js';
 import type { LimitMetric } from './limit-record.js';
 import type { Meter } from './meter.js';
 
@@ -101,7 +101,7 @@ export class Reservation {
     return {
       promptTokens,
       outputTokens,
-      costMicroUsd: prices ? costMicroUsd(prices, promptTokens, outputTokens) : 0,
+      ...costsOf(promptTokens, outputTokens, prices),
     };
   }
 
@@ -116,7 +116,7 @@ export class Reservation {
     const { demand } = this;
     if (demand === undefined || use.status === 'error' || use.attempts === 0) return 0;
     if (use.status === 'ok') return amountIn(metric, demand);
-    return metric === 'tokens' ? demand.promptTokens : 0;
+    return metric === 'tokens' ? demand.promptTokens : demand.promptCostMicroUsd;
   }
 }
 

@@ -63,10 +63,10 @@ export function messageOf(completion: Fields): Fields {
 }
 
 function contentOf(message: Fields): Fields[] {
-  const blocks = listOf(message['thinking_blocks']);
+  let blocks = listOf(message['thinking_blocks']);
   const thought = reasoningOf(message);
   if (blocks.length === 0 && thought) blocks.push({ type: 'thinking', thinking: thought, signature: '' });
-  blocks.push(...listOf(message['content_blocks']));
+  blocks = blocks.concat(listOf(message['content_blocks']));
   const text = textOf(message['content']) ?? textOf(message['refusal']);
   if (text) blocks.push({ type: 'text', text, citations: null });
   for (const call of listOf(message['tool_calls'])) {

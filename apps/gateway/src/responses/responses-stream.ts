@@ -110,7 +110,7 @@ export class ResponsesStreamWriter implements StreamWriter {
     if (this.current?.kind !== kind) this.openText(kind);
     const item = this.current!;
     item.text += delta;
-    if (logprobs) item.logprobs.push(...logprobs);
+    if (logprobs) for (const one of logprobs) item.logprobs.push(one);
     this.event(type, { ...placeOf(item), content_index: 0, delta, ...(logprobs && { logprobs }) });
   }
 

@@ -15,8 +15,10 @@ export function gate(
 ): (request: Request, response: Response, next: NextFunction) => void {
   const wanted = key === undefined ? undefined : apiKeyDigest(key);
   return (request, response, next) => {
-    const { host, authorization } = request.headers;
+    const { host, origin, authorization } = request.headers;
     if (!hosts.allows(host)) refuse(request, response, 'HOST_NOT_ALLOWED', AllowedHosts.refusal(host));
+    else if (!hosts.allowsOrigin(origin))
+      refuse(request, response, 'HOST_NOT_ALLOWED', AllowedHosts.refusalOfOrigin(origin));
     else if (wanted === undefined || PUBLIC.test(request.path)) next();
     else {
       const given = keyIn(authorization);

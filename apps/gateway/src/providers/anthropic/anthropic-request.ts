@@ -97,7 +97,7 @@ function conversation(given: readonly Fields[]): Fields {
   for (const message of given) {
     const { role, content } = message;
     if (role === 'system' || role === 'developer') {
-      system.push(...blocksOf(content));
+      for (const block of blocksOf(content)) system.push(block);
       continue;
     }
     if (role === 'tool') {
@@ -108,7 +108,7 @@ function conversation(given: readonly Fields[]): Fields {
       results.push(toolResult(message));
       continue;
     }
-    if (role === 'user' && results) results.push(...blocksOf(content));
+    if (role === 'user' && results) for (const block of blocksOf(content)) results.push(block);
     else if (role === 'assistant') messages.push({ role, content: assistantContent(message) });
     else messages.push({ role, content: typeof content === 'string' ? content : blocksOf(content) });
     results = undefined;

@@ -45,7 +45,9 @@ const OUTPUT_FORMATS: ReadonlySet<string> = new Set([
 /** How many choices `canonicalRequest` asks for. */
 export function choicesAsked({ extraBody, parameters }: Generation, fields: Fields): number {
   const n: unknown = extraBody?.['n'] ?? parameters?.['n'] ?? fields['n'];
-  return typeof n === 'number' && n > 1 ? n : 1;
+  // Servers that check types loosely take the text of a number for it.
+  const count = typeof n === 'string' ? Number(n) : n;
+  return typeof count === 'number' && count > 1 ? count : 1;
 }
 
 /**

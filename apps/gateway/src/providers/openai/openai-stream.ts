@@ -165,7 +165,9 @@ function mergeInto(target: Fields, delta: Fields): boolean {
       if (name === 'tool_calls') mergeToolCalls(target, value);
       else {
         const before = own(target, name);
-        target[name] = Array.isArray(before) ? [...(before as unknown[]), ...value] : value;
+        // In place: copied with every chunk, the log probabilities of a long answer would take minutes.
+        if (Array.isArray(before)) for (const one of value as unknown[]) before.push(one);
+        else target[name] = value;
       }
     } else if (value !== null && value !== undefined) {
       if (isFields(value)) mergeInto(fieldsAt(target, name), value);
