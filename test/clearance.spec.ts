@@ -336,15 +336,15 @@ describe('the row', () => {
       const name = `hashed-${stream}`;
       await stack.serve(name);
       await change(name, `payloads = 'hash'`);
-      const metadata = { ticket: 'PIN 4711' };
-      const response = await stack.post(say('my PIN is 4711', { model: name, stream, metadata }));
+      const metadata = { ticket: 'PIN quokka' };
+      const response = await stack.post(say('my PIN is quokka', { model: name, stream, metadata }));
       const answer = await response.text();
       const row = await stack.row(idOf(response));
       expect(row).toMatchObject({ status: 'ok', output_tokens: expect.any(Number), error_message: null });
       expect(JSON.parse(row.metadata)).toEqual(digestOf(JSON.stringify(metadata)));
       expect(Object.keys(JSON.parse(row.request))).toEqual(['digest', 'sizeBytes']);
       if (!stream) expect(JSON.parse(row.response)).toEqual(digestOf(answer));
-      expect(JSON.stringify(row)).not.toContain('4711');
+      expect(JSON.stringify(row)).not.toContain('quokka');
     },
   );
 
@@ -356,14 +356,14 @@ describe('the row', () => {
       `SELECT catena_record_change(workspace_id, 'model_endpoint', id) FROM model_endpoint WHERE name = 'gpu'`,
     );
     await change('mixed', `payloads = 'hash-restricted'`);
-    const plain = await stack.post(say('my PIN is 4711', { model: 'mixed' }));
-    expect((await stack.row(idOf(plain))).request).toContain('4711');
-    const raised = await stack.post(say('my PIN is 4711', { model: 'mixed' }), {
+    const plain = await stack.post(say('my PIN is quokka', { model: 'mixed' }));
+    expect((await stack.row(idOf(plain))).request).toContain('quokka');
+    const raised = await stack.post(say('my PIN is quokka', { model: 'mixed' }), {
       'x-catena-data-class': 'restricted',
     });
     const row = await stack.row(idOf(raised));
     expect(row).toMatchObject({ status: 'ok', data_class: 'restricted' });
-    expect(JSON.stringify(row)).not.toContain('4711');
+    expect(JSON.stringify(row)).not.toContain('quokka');
   });
 
   it('keeps no word of an error either, which may repeat the request', async () => {
@@ -372,12 +372,12 @@ describe('the row', () => {
     await stack.rows.setModelEndpoint('repeats', { replicas: [upstream.baseUrl] });
     await stack.serve('hashed-error', { generate: { modelEndpoint: 'repeats', model: 'm' } });
     await change('hashed-error', `payloads = 'hash'`);
-    const response = await stack.post(say('my PIN is 4711', { model: 'hashed-error' }));
+    const response = await stack.post(say('my PIN is quokka', { model: 'hashed-error' }));
     upstream.close();
     expect(response.status).toBe(400);
-    expect(await response.text()).toContain('4711');
+    expect(await response.text()).toContain('quokka');
     const row = await stack.row(idOf(response));
     expect(row).toMatchObject({ status: 'error', error_code: expect.any(String), error_message: null });
-    expect(JSON.stringify(row)).not.toContain('4711');
+    expect(JSON.stringify(row)).not.toContain('quokka');
   });
 });
