@@ -79,7 +79,7 @@ describe('deliveries of webhooks', () => {
   it('that are under way when the registry is stopped are finished, and not made twice', async () => {
     const first = await start();
     await givenWebhook(first, receiver.url);
-    receiver.answering = (response) => void setTimeout(() => response.writeHead(200).end(), 100);
+    receiver.answering = (response) => void setTimeout(() => response.writeHead(200).end(), 400);
     await created('a');
     await receiver.has(1);
     await first.stop();
