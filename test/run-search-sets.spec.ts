@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { DataSource, type Logger } from 'typeorm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { RunMatches } from '../apps/registry/src/search/run-matches.js';
+import { RunPages } from '../apps/registry/src/search/run-pages.js';
 import { RunReader } from '../apps/registry/src/search/run-reader.js';
 import { RunSearch } from '../apps/registry/src/search/run-search.js';
 import { readFilter, readOrderBy } from '../apps/registry/src/search/search-text.js';
@@ -39,7 +40,9 @@ beforeAll(async () => {
     logging: ['query'],
     logger,
   }).initialize();
-  searches = [0, 1].map(() => new RunSearch(source, new RunReader(source), new RunMatches(source)));
+  searches = [0, 1].map(
+    () => new RunSearch(source, new RunReader(source), new RunMatches(source), new RunPages(source)),
+  );
   rows = new TrackingRows(database.client);
   // Known to the searches before the first run has them.
   for (const name of ['p', 'q', 't', 'u', 'm', 'n']) await rows.key(name);
@@ -99,7 +102,8 @@ async function found(
   return names;
 }
 
-const recalls = (): number => statements.filter((text) => text.includes('labelled >=')).length;
+const sent = (part: string): number => statements.filter((text) => text.includes(part)).length;
+const recalls = (): number => sent('labelled >=');
 
 interface ModelRun {
   readonly name: string;
@@ -135,95 +139,134 @@ const question = fc.record({
   lifecycle: fc.constantFrom('active', 'active', 'deleted', 'all'),
   by: fc.nat(1),
 });
+type Question = typeof question extends fc.Arbitrary<infer T> ? T : never;
 
-describe('What a search remembers of params and tags', () => {
-  it('never shows: it finds what a look at every run finds, whatever was changed in between, by whomever', async () => {
-    const where = await crowded();
-    const runs: ModelRun[] = [];
-    let names = 0;
-    const add = async (): Promise<void> => {
-      const name = `r${names++}`;
-      const { serial } = await rows.addRun(where, { name, startedAt: null });
-      runs.push({ name, serial, texts: new Map(), metric: undefined, deleted: false });
-    };
-    for (let index = 0; index < 12; index++) await add();
-    const set = async (run: ModelRun, text: Text, value: string): Promise<void> => {
-      const [scope, name] = text.split('.') as ['params' | 'tags', string];
-      if (scope === 'params' && run.texts.has(text)) return;
-      await database.client.query(
-        `INSERT INTO ${scope === 'params' ? 'param' : 'run_tag'} (run, key, experiment, value) VALUES ($1, $2, $3, $4)
+/** Few, so that each is asked again and again. */
+const dashboard: readonly Omit<Question, 'by'>[] = [
+  {
+    conditions: [{ text: 'tags.u', value: 'b' }],
+    metric: 50,
+    order: 'metrics.m DESC',
+    limit: 3,
+    lifecycle: 'active',
+  },
+  { conditions: [{ text: 'tags.t', value: '' }], metric: 3, order: 'start_time', limit: 5, lifecycle: 'all' },
+  {
+    conditions: [{ text: 'tags.t', value: 'a' }],
+    metric: undefined,
+    order: 'tags.t DESC',
+    limit: 2,
+    lifecycle: 'active',
+  },
+  {
+    conditions: [{ text: 'params.p', value: 'b' }],
+    metric: undefined,
+    order: 'metrics.m',
+    limit: 5,
+    lifecycle: 'deleted',
+  },
+];
+
+describe('What a search remembers', () => {
+  it.each([
+    ['sets of params and tags', question, 'labelled >='],
+    [
+      'pages',
+      fc
+        .record({ asked: fc.constantFrom(...dashboard), by: fc.nat(1) })
+        .map(({ asked, by }) => ({ ...asked, by })),
+      ' changed >=',
+    ],
+  ] as const)(
+    'of %s is never shown: it finds what a look at every run finds, whatever was changed in between, by whomever',
+    async (_what, questions, remembered) => {
+      const where = await crowded();
+      const runs: ModelRun[] = [];
+      let names = 0;
+      const add = async (): Promise<void> => {
+        const name = `r${names++}`;
+        const { serial } = await rows.addRun(where, { name, startedAt: null });
+        runs.push({ name, serial, texts: new Map(), metric: undefined, deleted: false });
+      };
+      for (let index = 0; index < 12; index++) await add();
+      const set = async (run: ModelRun, text: Text, value: string): Promise<void> => {
+        const [scope, name] = text.split('.') as ['params' | 'tags', string];
+        if (scope === 'params' && run.texts.has(text)) return;
+        await database.client.query(
+          `INSERT INTO ${scope === 'params' ? 'param' : 'run_tag'} (run, key, experiment, value) VALUES ($1, $2, $3, $4)
          ${scope === 'tags' ? 'ON CONFLICT (run, key) DO UPDATE SET value = excluded.value' : ''}`,
-        [run.serial, await rows.key(name), where.serial, value],
-      );
-      run.texts.set(text, value);
-    };
-    const drop = async (run: ModelRun, text: Text): Promise<void> => {
-      const [scope, name] = text.split('.') as ['params' | 'tags', string];
-      await database.client.query(
-        `DELETE FROM ${scope === 'params' ? 'param' : 'run_tag'} WHERE run = $1 AND key = $2`,
-        [run.serial, await rows.key(name)],
-      );
-      run.texts.delete(text);
-    };
-    const lifecycle = async (run: ModelRun, deleted: boolean): Promise<void> => {
-      await database.client.query(
-        `UPDATE run SET deleted_at = ${deleted ? 'now()' : 'NULL'} WHERE serial = $1`,
-        [run.serial],
-      );
-      run.deleted = deleted;
-    };
-    await fc.assert(
-      fc.asyncProperty(fc.array(change, { maxLength: 6 }), question, async (changes, asked) => {
-        for (const { run: nth, text, value, what } of changes) {
-          const run = runs[nth % runs.length]!;
-          if (what === 'set') await set(run, text, value);
-          if (what === 'drop') await drop(run, text);
-          if (what === 'delete' || what === 'restore') await lifecycle(run, what === 'delete');
-          if (what === 'add') await add();
-          if (what === 'metric') {
-            run.metric = value.length + nth;
-            await rows.setMetric(where, run.serial, 'm', run.metric);
-          }
-          if (what === 'remove' && runs.length > 6) {
-            for (const table of ['latest_metric', 'param', 'run_tag'])
-              await database.client.query(`DELETE FROM ${table} WHERE run = $1`, [run.serial]);
-            await database.client.query('DELETE FROM run WHERE serial = $1', [run.serial]);
-            runs.splice(runs.indexOf(run), 1);
-          }
-        }
-        const filter = [
-          ...asked.conditions.map(({ text, value }) => `${text} = '${value}'`),
-          ...(asked.metric === undefined ? [] : [`metrics.m <= ${asked.metric}`]),
-        ].join(' AND ');
-        const expected = runs
-          .filter(
-            (run) =>
-              asked.conditions.every(({ text, value }) => run.texts.get(text) === value) &&
-              (asked.metric === undefined || (run.metric !== undefined && run.metric <= asked.metric)) &&
-              (asked.lifecycle === 'all' || run.deleted === (asked.lifecycle === 'deleted')),
-          )
-          .map(({ name }) => name);
-        const seen = await found(
-          searches[asked.by]!,
-          [where],
-          filter,
-          [asked.order],
-          asked.limit,
-          asked.lifecycle,
+          [run.serial, await rows.key(name), where.serial, value],
         );
-        expect(seen.toSorted(), filter).toEqual(expected.toSorted());
-        if (!asked.order.startsWith('metrics.m')) return;
-        const metrics = seen
-          .map((name) => runs.find((run) => run.name === name)!.metric)
-          .filter((value) => value !== undefined);
-        const sign = asked.order.endsWith('DESC') ? -1 : 1;
-        expect(metrics).toEqual(metrics.toSorted((one, other) => sign * (one - other)));
-      }),
-      { numRuns: 600 },
-    );
-    // It was not always found anew.
-    expect(recalls()).toBeGreaterThan(100);
-  });
+        run.texts.set(text, value);
+      };
+      const drop = async (run: ModelRun, text: Text): Promise<void> => {
+        const [scope, name] = text.split('.') as ['params' | 'tags', string];
+        await database.client.query(
+          `DELETE FROM ${scope === 'params' ? 'param' : 'run_tag'} WHERE run = $1 AND key = $2`,
+          [run.serial, await rows.key(name)],
+        );
+        run.texts.delete(text);
+      };
+      const lifecycle = async (run: ModelRun, deleted: boolean): Promise<void> => {
+        await database.client.query(
+          `UPDATE run SET deleted_at = ${deleted ? 'now()' : 'NULL'} WHERE serial = $1`,
+          [run.serial],
+        );
+        run.deleted = deleted;
+      };
+      await fc.assert(
+        fc.asyncProperty(fc.array(change, { maxLength: 3 }), questions, async (changes, asked) => {
+          for (const { run: nth, text, value, what } of changes) {
+            const run = runs[nth % runs.length]!;
+            if (what === 'set') await set(run, text, value);
+            if (what === 'drop') await drop(run, text);
+            if (what === 'delete' || what === 'restore') await lifecycle(run, what === 'delete');
+            if (what === 'add') await add();
+            if (what === 'metric') {
+              run.metric = value.length + nth;
+              await rows.setMetric(where, run.serial, 'm', run.metric);
+            }
+            if (what === 'remove' && runs.length > 6) {
+              for (const table of ['latest_metric', 'param', 'run_tag'])
+                await database.client.query(`DELETE FROM ${table} WHERE run = $1`, [run.serial]);
+              await database.client.query('DELETE FROM run WHERE serial = $1', [run.serial]);
+              runs.splice(runs.indexOf(run), 1);
+            }
+          }
+          const filter = [
+            ...asked.conditions.map(({ text, value }) => `${text} = '${value}'`),
+            ...(asked.metric === undefined ? [] : [`metrics.m <= ${asked.metric}`]),
+          ].join(' AND ');
+          const expected = runs
+            .filter(
+              (run) =>
+                asked.conditions.every(({ text, value }) => run.texts.get(text) === value) &&
+                (asked.metric === undefined || (run.metric !== undefined && run.metric <= asked.metric)) &&
+                (asked.lifecycle === 'all' || run.deleted === (asked.lifecycle === 'deleted')),
+            )
+            .map(({ name }) => name);
+          const seen = await found(
+            searches[asked.by]!,
+            [where],
+            filter,
+            [asked.order],
+            asked.limit,
+            asked.lifecycle,
+          );
+          expect(seen.toSorted(), filter).toEqual(expected.toSorted());
+          if (!asked.order.startsWith('metrics.m')) return;
+          const metrics = seen
+            .map((name) => runs.find((run) => run.name === name)!.metric)
+            .filter((value) => value !== undefined);
+          const sign = asked.order.endsWith('DESC') ? -1 : 1;
+          expect(metrics).toEqual(metrics.toSorted((one, other) => sign * (one - other)));
+        }),
+        { numRuns: 600 },
+      );
+      // It was not always found anew.
+      expect(sent(remembered)).toBeGreaterThan(100);
+    },
+  );
 
   it('is as good for thousands of runs, by every order', async () => {
     const where = await crowded();

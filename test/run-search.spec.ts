@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DataSource } from 'typeorm';
 import { ExperimentSearch } from '../apps/registry/src/search/experiment-search.js';
 import { RunMatches } from '../apps/registry/src/search/run-matches.js';
+import { RunPages } from '../apps/registry/src/search/run-pages.js';
 import { RunReader } from '../apps/registry/src/search/run-reader.js';
 import { RunSearch, type RunSearchGiven } from '../apps/registry/src/search/run-search.js';
 import { readFilter, readOrderBy } from '../apps/registry/src/search/search-text.js';
@@ -26,7 +27,7 @@ beforeAll(async () => {
   ).initialize();
   rows = new TrackingRows(database.client);
   reader = new RunReader(source);
-  runs = new RunSearch(source, reader, new RunMatches(source));
+  runs = new RunSearch(source, reader, new RunMatches(source), new RunPages(source));
 });
 
 afterAll(async () => {

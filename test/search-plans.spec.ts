@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DataSource, type Logger } from 'typeorm';
 import { ExperimentSearch } from '../apps/registry/src/search/experiment-search.js';
 import { RunMatches } from '../apps/registry/src/search/run-matches.js';
+import { RunPages } from '../apps/registry/src/search/run-pages.js';
 import { RunReader } from '../apps/registry/src/search/run-reader.js';
 import { RunSearch } from '../apps/registry/src/search/run-search.js';
 import { readFilter, readOrderBy } from '../apps/registry/src/search/search-text.js';
@@ -68,7 +69,7 @@ beforeAll(async () => {
     logger,
   }).initialize();
   reader = new RunReader(source);
-  runs = new RunSearch(source, reader, new RunMatches(source));
+  runs = new RunSearch(source, reader, new RunMatches(source), new RunPages(source));
   const rows = new TrackingRows(database.client);
   await rows.addManyRuns(await rows.addExperiment('small'), Math.ceil(RUNS / 20), 2);
   large = await rows.addExperiment('large');

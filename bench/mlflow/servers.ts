@@ -10,7 +10,7 @@ import { EmbeddedPostgres } from '../../apps/standalone/src/embedded-postgres.js
 import { EMBEDDED_S3_CREDENTIALS, startEmbeddedS3 } from '../../apps/standalone/src/embedded-s3.js';
 import { freePort } from '../../apps/standalone/src/free-port.js';
 import { mlflowPython } from '../../test/mlflow/python.js';
-import { startServer } from '../support/processes.js';
+import { cpuMs, startServer } from '../support/processes.js';
 
 /** A server that speaks MLflow's protocol, with the database behind it. */
 export interface Subject {
@@ -93,6 +93,7 @@ export async function startServers(version: string): Promise<Servers> {
   );
   started.defer(() => end(server));
   await answers(`http://127.0.0.1:${port}/health`, server);
+  await settled(server.pid!);
 
   const databases = [await connect(postgres.url()), await connect(mlflowUrl)] as const;
   started.defer(async () => void (await Promise.all(databases.map((client) => client.end()))));
@@ -154,19 +155,38 @@ async function answers(url: string, server: ChildProcess): Promise<void> {
 
 /** Resident memory of a process and all its descendants, in bytes. Linux: /proc. */
 export async function residentBytes(pid: number): Promise<number> {
+  const statuses = await Promise.all(
+    (await familyOf(pid)).map((member) => readFile(`/proc/${member}/status`, 'utf8').catch(() => '')),
+  );
+  return statuses.reduce((sum, status) => sum + Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024, 0);
+}
+
+/** MLflow's job workers go on starting, with both cores full, for a while after it says that it is healthy. */
+async function settled(pid: number): Promise<void> {
+  const spent = async () =>
+    (await Promise.all((await familyOf(pid)).map((member) => cpuMs(member).catch(() => 0)))).reduce(
+      (a, b) => a + b,
+      0,
+    );
+  for (let tries = 0, before = await spent(); tries < 60; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const now = await spent();
+    if (now - before < 100) return;
+    before = now;
+  }
+}
+
+/** The process and all its descendants. */
+async function familyOf(pid: number): Promise<number[]> {
   const parents = new Map<number, number>();
   for (const name of await readdir('/proc')) {
     if (!/^\d+$/.test(name)) continue;
     const stat = await readFile(`/proc/${name}/stat`, 'utf8').catch(() => undefined); // ended meanwhile
     if (stat) parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
   }
-  let sum = 0;
-  for (const candidate of parents.keys()) {
+  return [...parents.keys()].filter((candidate) => {
     let ancestor: number | undefined = candidate;
     while (ancestor !== undefined && ancestor !== pid) ancestor = parents.get(ancestor);
-    if (ancestor !== pid) continue;
-    const status = await readFile(`/proc/${candidate}/status`, 'utf8').catch(() => '');
-    sum += Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024;
-  }
-  return sum;
+    return ancestor === pid;
+  });
 }

@@ -15,6 +15,7 @@ import { Review1795305600012 } from '../../../migrations/1795305600012-review.js
 import { Callers1795305600013 } from '../../../migrations/1795305600013-callers.js';
 import { Protocols1795305600014 } from '../../../migrations/1795305600014-protocols.js';
 import { CostAndClearance1795305600016 } from '../../../migrations/1795305600016-cost-and-clearance.js';
+import { RunPages1795305600020 } from '../../../migrations/1795305600020-run-pages.js';
 import { readInt8AsNumber } from './int8.js';
 
 readInt8AsNumber();
@@ -35,6 +36,7 @@ const migrations = [
   Callers1795305600013,
   Protocols1795305600014,
   CostAndClearance1795305600016,
+  RunPages1795305600020,
 ];
 
 export interface DatabaseOptions {

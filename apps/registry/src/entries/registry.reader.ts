@@ -196,16 +196,26 @@ export class RegistryReader {
     );
   }
 
+  /** Whoever asks for the same at the same time gets one answer: a fleet asks for one champion all at once. */
   private lookups(statement: Statement): Coalescer<VersionKey, RegisteredVersion | undefined> {
     return new Coalescer(async (keys) => {
+      const distinct = new Map<string, VersionKey>();
+      const ids = keys.map((key) => {
+        const id = `${key.workspaceId}\0${key.by}\0${key.name}`;
+        distinct.set(id, key);
+        return id;
+      });
+      const asked = [...distinct.values()];
       const rows = await runPrepared<RegisteredVersion & { at: number }>(this.database, statement, [
-        keys.map(({ workspaceId }) => workspaceId),
-        keys.map(({ name }) => name),
-        keys.map(({ by }) => by),
+        asked.map(({ workspaceId }) => workspaceId),
+        asked.map(({ name }) => name),
+        asked.map(({ by }) => by),
       ]);
-      const found: (RegisteredVersion | undefined)[] = keys.map(() => undefined);
-      for (const row of rows) found[row.at - 1] = row;
-      return found;
+      const order = [...distinct.keys()];
+      const found = new Map<string | undefined, RegisteredVersion>(
+        rows.map((row) => [order[row.at - 1], row]),
+      );
+      return ids.map((id) => found.get(id));
     }, MOST_LOOKUPS);
   }
 

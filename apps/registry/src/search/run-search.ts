@@ -18,6 +18,7 @@ import {
   type RunQuery,
 } from './run-query.js';
 import { RunMatches, type Members } from './run-matches.js';
+import { RunPages } from './run-pages.js';
 import { RunReader } from './run-reader.js';
 import { sortStatement } from './run-sort.js';
 import {
@@ -86,6 +87,7 @@ export class RunSearch {
     private readonly database: DataSource,
     private readonly reader: RunReader,
     private readonly matches: RunMatches,
+    private readonly pages: RunPages,
   ) {}
 
   /** @throws DomainError INVALID_CURSOR. */
@@ -112,7 +114,8 @@ export class RunSearch {
     if (experiments.length === 0) return { serials: [], changed: [], nextCursor: null };
     const keys = await this.reader.keyIds(caller, keyNames(filter, terms));
     const query: RunQuery = { workspaceId: caller.workspaceId, experiments, filter, terms, lifecycle, keys };
-    const hits = await this.findRecalled(query, after, limit + 1);
+    const key = `${cursors.digest} ${limit} ${given.cursor ?? ''}`;
+    const hits = await this.pages.get(key, query, () => this.findRecalled(query, after, limit + 1));
     const shown = hits.slice(0, limit);
     return {
       serials: shown.map(({ serial }) => serial),

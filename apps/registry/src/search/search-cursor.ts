@@ -18,7 +18,7 @@ interface Cursor {
  * because its position means nothing here.
  */
 export class SearchCursors {
-  private readonly digest: string;
+  readonly digest: string;
 
   /** @param query all that decides which items come in which order, but for the length of the page. */
   constructor(query: unknown) {
