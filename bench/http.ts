@@ -35,32 +35,30 @@ export async function resolve(stack: Stack, rounds: number): Promise<Row[]> {
   }
 }
 
+/** The chat completion of the benchmarks. */
+export function chatRequest(stream: boolean): Request {
+  const question = 'My card was charged twice for the same order, what can I do? '.repeat(4);
+  const body = {
+    model: ENDPOINT,
+    messages: [{ role: 'user', content: question }],
+    user: 'customer-4711',
+    metadata: { variables: { shop: 'Example & Sons' } },
+    stream,
+  };
+  return { path: '/v1/chat/completions', method: 'POST', body: JSON.stringify(body) };
+}
+
 /** Chat completions, streamed and not, in CPU of the process in the middle, against the bare proxy. */
 export async function chat(stack: Stack, rounds: number): Promise<Row[]> {
   const bare = await startServer('bench/reference/bare-proxy.js', { UPSTREAM: stack.upstream.url });
-  const body = (stream: boolean) =>
-    JSON.stringify({
-      model: ENDPOINT,
-      messages: [
-        { role: 'user', content: 'My card was charged twice for the same order, what can I do? '.repeat(4) },
-      ],
-      user: 'customer-4711',
-      metadata: { variables: { shop: 'Example & Sons' } },
-      stream,
-    });
-  const request = (stream: boolean): Request => ({
-    path: '/v1/chat/completions',
-    method: 'POST',
-    body: body(stream),
-  });
   const cpu = (server: Server, stream: boolean, connections: number) => async () =>
-    (await load(server, request(stream), connections, SECONDS)).cpuUsPerRequest;
+    (await load(server, chatRequest(stream), connections, SECONDS)).cpuUsPerRequest;
   try {
-    await load(stack.gateway, request(false), 32, WARM_SECONDS);
-    await load(bare, request(false), 32, WARM_SECONDS);
+    await load(stack.gateway, chatRequest(false), 32, WARM_SECONDS);
+    await load(bare, chatRequest(false), 32, WARM_SECONDS);
     const whole = await compare(rounds, cpu(stack.gateway, false, 32), cpu(bare, false, 32));
-    await load(stack.gateway, request(true), 16, WARM_SECONDS);
-    await load(bare, request(true), 16, WARM_SECONDS);
+    await load(stack.gateway, chatRequest(true), 16, WARM_SECONDS);
+    await load(bare, chatRequest(true), 16, WARM_SECONDS);
     const streamed = await compare(rounds, cpu(stack.gateway, true, 16), cpu(bare, true, 16));
     return [
       {
@@ -101,10 +99,10 @@ export async function keepAlive(stack: Stack): Promise<Row[]> {
       messages: [{ role: 'user', content: 'Hello' }],
       metadata: { variables: { shop: 'x' } },
     });
-    const chatRequest: Request = { path: '/v1/chat/completions', method: 'POST', body };
+    const hello: Request = { path: '/v1/chat/completions', method: 'POST', body };
     runs.push({
       name: `chat, c=${connections}`,
-      result: await load(stack.gateway, chatRequest, connections, SECONDS),
+      result: await load(stack.gateway, hello, connections, SECONDS),
     });
   }
   return runs.map(({ name, result }) => ({

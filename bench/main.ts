@@ -1,38 +1,49 @@
 /**
- * `npm run bench [-- --quick] [-- --write]`: ratios against references measured in the same run, on the same machine, in
- * turns. `--quick` takes one round of each; `--write` keeps the table in docs/benchmarks.md.
+ * `npm run bench [-- --quick] [--write] [--only <name>]…`: ratios against references measured in the same run, on the same
+ * machine, in turns. `--quick` takes one round of each; `--only` chooses, `--write` keeps the tables in docs/benchmarks.md.
  */
-import { parseArgs } from 'node:util';
 import { assignment } from './assignment.js';
+import { callers } from './callers.js';
 import { chat, keepAlive, resolve, scale } from './http.js';
+import { portkey } from './portkey.js';
+import { redisLimits } from './redis-limits.js';
 import { replicas } from './replicas.js';
 import { rows } from './rows.js';
-import { keepTable, markdownTable, type Row } from './support/report.js';
-import { startStack } from './support/stack.js';
+import { streams } from './streams.js';
+import { PORTKEY } from './support/portkey.js';
+import { startStack, type Stack } from './support/stack.js';
+import { chosen, runTables, readOptions, type Table } from './support/suite.js';
 
-const { values: options } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, write: { type: 'boolean', default: false } },
-});
+const options = readOptions();
 const rounds = options.quick ? 1 : 9;
-const table: Row[] = [];
-const keep = (found: Row[]): void => {
-  for (const row of found)
-    console.log(`${row.what}: ${row.measured}, ${row.ratio.toFixed(2)}× (reach ${row.reach})`);
-  table.push(...found);
-};
+const few = Math.min(rounds, 3);
 
-keep(await assignment(rounds));
-const stack = await startStack();
-try {
-  keep(await resolve(stack, rounds));
-  keep(await chat(stack, rounds));
-  keep(await keepAlive(stack));
-  keep(await rows(stack, rounds));
-  keep(await replicas(stack, Math.min(rounds, 3)));
-  keep(await scale(stack, rounds));
-} finally {
-  await stack.stop();
-}
-
-console.log(`\n${markdownTable(table)}`);
-if (options.write) await keepTable('table', rounds, table);
+const tables: readonly Table<Stack>[] = [
+  {
+    mark: 'table',
+    rounds,
+    benches: [
+      { name: 'assignment', run: () => assignment(rounds) },
+      { name: 'resolve', run: (stack) => resolve(stack, rounds) },
+      { name: 'chat', run: (stack) => chat(stack, rounds) },
+      { name: 'callers', run: (stack) => callers(stack, rounds) },
+      { name: 'redis-limits', run: () => redisLimits(few) },
+      { name: 'keep-alive', run: (stack) => keepAlive(stack) },
+      { name: 'rows', run: (stack) => rows(stack, rounds) },
+      { name: 'replicas', run: (stack) => replicas(stack, few) },
+      { name: 'scale', run: (stack) => scale(stack, rounds) },
+    ],
+  },
+  {
+    mark: 'portkey',
+    rounds: few,
+    about: `@portkey-ai/gateway ${PORTKEY}`,
+    benches: [{ name: 'portkey', run: (stack) => portkey(stack, few) }],
+  },
+  {
+    mark: 'streams',
+    rounds: 1,
+    benches: [{ name: 'streams', run: (stack) => streams(stack, options.quick ? 20 : 120) }],
+  },
+];
+await runTables(chosen(tables, options.only, options.write), startStack, options.write);

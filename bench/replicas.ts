@@ -3,7 +3,8 @@ import { play, type Script } from './support/conversations.js';
 import { median } from './support/load.js';
 import { startServer } from './support/processes.js';
 import type { Row } from './support/report.js';
-import { resolvable, type Stack } from './support/stack.js';
+import { route } from './support/route.js';
+import type { Stack } from './support/stack.js';
 
 const NAME = 'bench-pool';
 const MODEL = 'sim-small';
@@ -74,41 +75,11 @@ async function measure(stack: Stack, policy: Policy, seed: string): Promise<numb
         await balancer.stop();
       }
     }
-    await route(stack, urls);
+    await route(stack, { name: NAME, model: MODEL, urls, maxConcurrencyPerReplica: 64 });
     return await play(stack.gateway.url, NAME, { ...SCRIPT, seed });
   } finally {
     for (const simulator of simulators) await simulator.close();
   }
-}
-
-/** Points the model endpoint at these replicas, and makes it and what stands before it the first time. */
-async function route(stack: Stack, urls: readonly string[]): Promise<void> {
-  const replicas = urls.map((url) => ({ baseUrl: `${url}/v1` }));
-  const { items } = await stack.call<{ items: unknown[] }>('GET', `/model-endpoints?prefix=${NAME}`);
-  if (items.length > 0) await stack.call('PATCH', `/model-endpoints/${NAME}`, { replicas });
-  else {
-    await stack.call('POST', '/model-endpoints', {
-      name: NAME,
-      protocol: 'openai',
-      replicas,
-      models: [MODEL],
-      maxConcurrencyPerReplica: 64,
-    });
-    await stack.call('POST', '/prompts', { name: NAME });
-    const content = { type: 'chat', messages: ['{{messages}}'] };
-    await stack.call('POST', `/prompts/${NAME}/versions`, { content });
-    await stack.call('POST', '/chains', { name: NAME });
-    await stack.call('POST', `/chains/${NAME}/versions`, {
-      content: { prompt: `${NAME}@1`, generate: { modelEndpoint: NAME, model: MODEL } },
-    });
-    await stack.call('POST', '/endpoints', { name: NAME });
-    await stack.call('PUT', `/endpoints/${NAME}/split`, {
-      arms: [{ name: 'only', chain: `${NAME}@1`, weightBps: 10_000 }],
-    });
-  }
-  await resolvable(stack.gateway, NAME);
-  // Changes reach a gateway within a second at the latest.
-  await new Promise((wait) => setTimeout(wait, 1_500));
 }
 
 function quantile(values: readonly number[], share: number): number {

@@ -145,6 +145,8 @@ function opening(): OpeningMeta {
     dataClass: 'internal',
     apiKey: null,
     team: null,
+    shadowOf: null,
+    cacheHit: null,
   };
 }
 
@@ -163,6 +165,8 @@ const CLOSING: ClosingMeta = {
   cachedInputTokens: 16,
   cacheWriteInputTokens: null,
   reasoningTokens: null,
+  contractOutcome: null,
+  contractRungs: null,
   costMicroUsd: 42,
   latencyMs: 12.5,
   ttftMs: null,

@@ -47,6 +47,18 @@ describe('several replicas of a model endpoint', () => {
       expect(await tests.gauge('catena_replica_load_stale', tests.known(name, silent).id)).toBe(1);
     });
 
+    it('that is told in too many words is as good as none, and not asked for again soon', async () => {
+      const { name, replicas } = await tests.serve(2);
+      const [wordy, brief] = replicas as [FakeReplica, FakeReplica];
+      wordy.metrics = load(20, 10, 0.5) + '# words\n'.repeat(700_000);
+      brief.metrics = load(0, 0, 0);
+      const looks = ({ looked }: FakeReplica) => looked.filter((path) => path === '/metrics').length;
+      await tests.askTimes(1, name);
+      await eventually(() => looks(brief) > 5);
+      expect(looks(wordy)).toBe(1);
+      expect(tests.known(name, wordy)).toMatchObject({ load: undefined, isStale: false });
+    });
+
     it('is not asked for while nobody asks for the model endpoint', async () => {
       const { name, replicas } = await tests.serve(2);
       for (const replica of replicas) replica.metrics = load(0, 0, 0);

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { v7 } from 'uuid';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ReplicaLanes } from '../apps/gateway/src/dispatch/replica-lanes.js';
+import { Shadows } from '../apps/gateway/src/shadows/shadows.js';
 import type { EndpointRecord, ModelEndpointRecord } from '../apps/gateway/src/snapshot/records.js';
 import { SnapshotBuilder } from '../apps/gateway/src/snapshot/snapshot-builder.js';
 import { snapshotOf } from '../apps/gateway/src/snapshot/snapshot-loader.js';
@@ -96,6 +97,8 @@ interface Configuration {
   readonly generations: readonly number[];
   readonly maxAttempts: number;
   readonly maxConcurrency?: number;
+  /** The generations of its shadows, likewise. */
+  readonly shadows?: readonly (readonly number[])[];
 }
 
 const COUNT = 3;
@@ -104,6 +107,7 @@ describe('a request', () => {
   let database: TestDatabase;
   let gateway: TestGateway;
   let store: SnapshotStore;
+  let shadows: Shadows;
   let upstreams: Upstream[];
   const builder = new SnapshotBuilder(new SecretBox(TEST_ENCRYPTION_KEYS), createLogger('test', 'silent'));
   beforeAll(async () => {
@@ -113,6 +117,7 @@ describe('a request', () => {
       settings: { CATENA_POLL_INTERVAL_MS: '60000', CATENA_BREAKER_FAILURES: '0' },
     });
     store = gateway.gateway.app.get(SnapshotStore, { strict: false });
+    shadows = gateway.gateway.app.get(Shadows, { strict: false });
     builder.addPrompt({ versionId: 'prompt', text: '{"messages":["{{messages}}"],"type":"chat"}' });
   });
   afterAll(async () => {
@@ -120,6 +125,23 @@ describe('a request', () => {
     for (const upstream of upstreams) upstream.close();
     await database.drop();
   });
+
+  /** A chain version over these model endpoints. Returns its id. */
+  function addChain(generations: readonly number[], maxAttempts: number, model = 'm'): string {
+    const [generate, ...fallbacks] = generations.map((index) => ({ modelEndpoint: `m${index}`, model }));
+    const versionId = v7();
+    const retry = { maxAttempts, initialBackoffMs: 1, maxBackoffMs: 1 };
+    const digest = `sha256:${'0'.repeat(64)}`;
+    builder.addChain({
+      versionId,
+      name: 'chain',
+      version: 1,
+      digest,
+      promptVersionId: 'prompt',
+      text: JSON.stringify({ fallbacks, generate, prompt: { digest, name: 'prompt', version: 1 }, retry }),
+    });
+    return versionId;
+  }
 
   /** Puts a configuration in force, as if it had been read from the database. */
   function configure(given: Configuration): void {
@@ -137,21 +159,12 @@ describe('a request', () => {
       credential: null,
       replicas: [{ id: `r${index}`, baseUrl: upstreams[index]!.baseUrl }],
     }));
-    const [generate, ...fallbacks] = given.generations.map((index) => ({
-      modelEndpoint: `m${index}`,
-      model: 'm',
+    const versionId = addChain(given.generations, given.maxAttempts);
+    const shadows = (given.shadows ?? []).map((generations, index) => ({
+      name: `shadow-${index}`,
+      sampleBps: 10_000,
+      chainVersionId: addChain(generations, given.maxAttempts, 'copy'),
     }));
-    const versionId = v7();
-    const retry = { maxAttempts: given.maxAttempts, initialBackoffMs: 1, maxBackoffMs: 1 };
-    const digest = `sha256:${'0'.repeat(64)}`;
-    builder.addChain({
-      versionId,
-      name: 'chain',
-      version: 1,
-      digest,
-      promptVersionId: 'prompt',
-      text: JSON.stringify({ fallbacks, generate, prompt: { digest, name: 'prompt', version: 1 }, retry }),
-    });
     const record: EndpointRecord = {
       id: 'e',
       workspaceId: DEFAULT_WORKSPACE_ID,
@@ -163,6 +176,7 @@ describe('a request', () => {
       salt: 's',
       overrides: {},
       arms: [{ name: 'a', weightBps: 10_000, ranges: [[0, 10_000]], chainVersionId: versionId }],
+      shadows,
     };
     const served = modelEndpoints.map((one) => [one.name, builder.modelEndpoint(one)] as const);
     const endpoints = new Map([['e', builder.endpoint(record)!]]);
@@ -196,7 +210,7 @@ describe('a request', () => {
     return { status: response.status, code: response.ok ? undefined : JSON.parse(text).error.code };
   }
 
-  it('reaches no model endpoint that is not cleared for it, neither at first, nor again, nor as a fallback', async () => {
+  it('reaches no model endpoint that is not cleared for it, neither at first, nor again, nor as a fallback, nor as a copy', async () => {
     const dataClass = fc.constantFrom(...DATA_CLASSES);
     const call = fc.record<Call>({
       header: fc.option(dataClass, { nil: undefined }),
@@ -205,6 +219,7 @@ describe('a request', () => {
     });
     let refused = 0;
     let answered = 0;
+    let copied = 0;
     await fc.assert(
       fc.asyncProperty(
         fc.record<Configuration>({
@@ -212,6 +227,7 @@ describe('a request', () => {
           clearances: fc.array(dataClass, { minLength: COUNT, maxLength: COUNT }),
           generations: fc.array(fc.nat(COUNT - 1), { minLength: 1, maxLength: 4 }),
           maxAttempts: fc.integer({ min: 1, max: 3 }),
+          shadows: fc.array(fc.array(fc.nat(COUNT - 1), { minLength: 1, maxLength: 3 }), { maxLength: 2 }),
         }),
         fc.array(fc.constantFrom(...BEHAVIOURS), { minLength: COUNT, maxLength: COUNT }),
         fc.array(call, { minLength: 1, maxLength: 2 }),
@@ -221,6 +237,10 @@ describe('a request', () => {
           for (const each of calls) {
             for (const upstream of upstreams) upstream.seen.length = 0;
             const { status, code } = await send(each);
+            await eventually(() => shadows.inFlight === 0);
+            copied += upstreams
+              .flatMap(({ seen }) => seen)
+              .filter((body) => JSON.parse(body).model === 'copy').length;
             const carried = [each.header, each.metadata].reduce<DataClass>(
               (highest, one) => (one ? higherClass(highest, one) : highest),
               configuration.endpointClass,
@@ -245,7 +265,7 @@ describe('a request', () => {
       ),
       { numRuns: 1000 },
     );
-    expect(Math.min(refused, answered)).toBeGreaterThan(150);
+    expect(Math.min(refused, answered, copied)).toBeGreaterThan(150);
   }, 60_000);
 
   it('that waits for a replica is turned away when the model endpoint loses its clearance', async () => {

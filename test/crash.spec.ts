@@ -172,6 +172,58 @@ describe('rows of answers that callers have received', () => {
     expect(JSON.parse(first.request)).toMatchObject({ model: 'small', messages: say('x').messages });
   });
 
+  it('are one, interrupted, for a request that kill -9 cut while it was asked again for its contract', async () => {
+    const rows = new ServingRows(database.client);
+    const chain = await rows.addChain('contract', {
+      generate: { modelEndpoint: 'own', model: 'small' },
+      output: { schema: { type: 'object', required: ['action'] } },
+    });
+    await rows.setSplit('contract', [{ name: 'only', weightBps: 10_000, chain }]);
+    const held: ServerResponse[] = [];
+    onRequest = (response) => {
+      if (held.push(response) === 1) answerWith(response, '{}');
+    };
+    gateway = await GatewayProcess.start(database.url, dataDir);
+    const asked = ask(gateway.url, say('x', { model: 'contract' })).catch((error: unknown) => error);
+    await eventually(() => held.length === 2);
+    await gateway.kill();
+    expect(await asked).toBeInstanceOf(Error);
+    for (const response of held) response.destroy();
+    gateway = await GatewayProcess.start(database.url, dataDir);
+    await eventually(async () => (await allRows()).length === 1);
+    const [row] = await allRows();
+    expect(row).toMatchObject({ status: 'interrupted', contract_outcome: null, contract_rungs: null });
+    expect(JSON.parse(row.request).messages).toHaveLength(1);
+  });
+
+  it('are ok for the request and interrupted for its copy when kill -9 cut the copy', async () => {
+    const rows = new ServingRows(database.client);
+    const chain = await rows.addChain('copied', { generate: { modelEndpoint: 'gpu', model: 'small' } });
+    const shadow = await rows.addChain('copy', { generate: { modelEndpoint: 'own', model: 'small' } });
+    await rows.setSplit('copied', [{ name: 'only', weightBps: 10_000, chain }], {
+      shadows: [{ name: 'next', sampleBps: 10_000, chain: shadow }],
+    });
+    const held: ServerResponse[] = [];
+    onRequest = (response) => void held.push(response);
+    gateway = await GatewayProcess.start(database.url, dataDir);
+    const answered = await ask(gateway.url, say('x', { model: 'copied' }));
+    expect(answered.status).toBe(200);
+    await answered.json();
+    await eventually(() => held.length === 1);
+    await gateway.kill();
+    for (const response of held) response.destroy();
+    gateway = await GatewayProcess.start(database.url, dataDir);
+    await eventually(async () => (await allRows()).length === 2);
+    const [original, copy] = await allRows();
+    expect([original.status, original.shadow_of]).toEqual(['ok', null]);
+    expect(copy).toMatchObject({
+      status: 'interrupted',
+      shadow_of: original.id,
+      arm: 'next',
+      endpoint: 'copied',
+    });
+  });
+
   it('survive kill -9 of the gateway when the last byte has only just arrived', async () => {
     const completed: string[] = [];
     for (let round = 0; round < 2; round++) {

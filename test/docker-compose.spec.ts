@@ -39,6 +39,7 @@ function interpolate(value: string, variables: Record<string, string>): string {
 function environmentOf(service: string): Record<string, string> {
   const secrets = {
     POSTGRES_PASSWORD: 'abc123',
+    VALKEY_PASSWORD: 'abc123',
     S3_SECRET_KEY: 'abc123',
     CATENA_ADMIN_KEY: 'a'.repeat(64),
     CATENA_ENCRYPTION_KEYS: `prod-1:${Buffer.alloc(32).toString('base64')}`,
@@ -71,10 +72,11 @@ describe('docker-compose.yml', () => {
     expect(validate(misspelled)).toBe(false);
   });
 
-  it('holds PostgreSQL 18, an object store, the registry, two gateways and a simulated model endpoint', () => {
+  it('holds PostgreSQL 18, an object store, Valkey, the registry, two gateways and a simulated model endpoint', () => {
     expect(Object.keys(compose.services)).toEqual([
       'postgres',
       's3',
+      'valkey',
       'registry',
       'gateway-1',
       'gateway-2',
@@ -128,7 +130,7 @@ describe('docker-compose.yml', () => {
         if (/PASSWORD|SECRET|ENCRYPTION_KEYS|ADMIN_KEY/.test(name))
           expect(value, name).toMatch(/^\$\{\w+:\?[^}]+\}$/);
     }
-    expect(text).not.toMatch(/postgres:\/\/catena:(?!\$\{)/);
+    expect(text).not.toMatch(/(postgres:\/\/catena|redis:\/\/):(?!\$\{)/);
     expect(compose.services['gateway-1']!.volumes).not.toEqual(compose.services['gateway-2']!.volumes);
   });
 });

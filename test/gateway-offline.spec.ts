@@ -32,6 +32,8 @@ describe('the gateway without PostgreSQL', () => {
       ],
       { overrides: { vip: 'a' } },
     );
+    const embedding = await rows.addEmbeddingChain('search');
+    await rows.setSplit('search', [{ name: 'only', weightBps: 10_000, chain: embedding }]);
     await rows.setModelEndpoint('gpu', { replicas: ['http://127.0.0.1:1/v1'], credential: 'sk-very-secret' });
   });
   afterAll(() => database.drop());
@@ -68,6 +70,8 @@ describe('the gateway without PostgreSQL', () => {
       arm: 'a',
       assignment: 'override',
     });
+    const embeds = await second.get('/v1/resolve/search?unit=u&include=config');
+    expect(embeds.body.config).toEqual({ chain: { embed: { modelEndpoint: 'gpu', model: 'small' } } });
     expect(await second.metric('catena_database_connected')).toBe(0);
 
     const made = await rows.setSplit('tickets', [{ name: 'later', weightBps: 10_000, chain }]);

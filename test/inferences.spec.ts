@@ -98,6 +98,7 @@ describe('reading inferences', () => {
       unit: 'ünit 7',
       status: 'error',
       modelEndpoint: 'cpu',
+      contractOutcome: 'violated',
     } as const;
     await insertInferences(registry.database.client, [
       inferenceRow({ startedAt, ...special }),
@@ -160,7 +161,13 @@ describe('reading inferences', () => {
     const row = (fields: object) => inferenceRow({ startedAt, endpoint, ...fields });
     await insertInferences(registry.database.client, [
       ...Array.from({ length: 100 }, (_, i) =>
-        row({ latencyMs: i + 1, ttftMs: (i + 1) / 10, schemaValid: i < 90, costMicroUsd: 3_000_000_000 }),
+        row({
+          latencyMs: i + 1,
+          ttftMs: (i + 1) / 10,
+          schemaValid: i < 90,
+          contractOutcome: i < 70 ? 'valid' : i < 90 ? 'repaired' : 'violated',
+          costMicroUsd: 3_000_000_000,
+        }),
       ),
       row({ status: 'error', latencyMs: 99_999, inputTokens: null, outputTokens: null, costMicroUsd: null }),
       row({
@@ -174,11 +181,14 @@ describe('reading inferences', () => {
     ]);
     const query = { from: '2026-12-03T00:00:00Z', to: '2026-12-04T00:00:00Z', endpoint };
     const first = {
+      shadow: false,
+      cacheHits: 0,
       requests: 102,
       ok: 100,
       errors: 2,
       cancelled: 0,
       schemaValidRate: 0.9,
+      contractOutcomes: { valid: 70, repaired: 20, violated: 10 },
       latencyMs: { p50: 50.5, p95: 95.05 },
       ttftMs: { p50: expect.closeTo(5.05), p95: expect.closeTo(9.505) },
       inputTokens: 10_000,
@@ -186,11 +196,14 @@ describe('reading inferences', () => {
       costMicroUsd: 300_000_000_000,
     };
     const second = {
+      shadow: false,
+      cacheHits: 0,
       requests: 1,
       ok: 0,
       errors: 0,
       cancelled: 1,
       schemaValidRate: null,
+      contractOutcomes: {},
       latencyMs: { p50: null, p95: null },
       ttftMs: { p50: null, p95: null },
       inputTokens: 100,
@@ -213,7 +226,12 @@ describe('reading inferences', () => {
       from: new Date(START + fromMs),
       to: new Date(START + toMs),
     });
-    const query = (fields: object) => ({ ...range(0, 1), limit: 50, ...fields });
+    const query = (fields: object) => ({
+      ...range(0, 1),
+      limit: 50,
+      shadows: 'exclude' as const,
+      ...fields,
+    });
     const indexed = ['Index Scan', 'Index Only Scan', 'Bitmap Heap Scan', 'Bitmap Index Scan'];
 
     it('of one inference reads one partition, by an index', async () => {
@@ -228,6 +246,7 @@ describe('reading inferences', () => {
       ['an endpoint', { endpoint: 'bot-7' }],
       ['a unit', { unit: 'user-7' }],
       ['a chain version', { chain: 'chain-7', chainVersion: 2 }],
+      ['a request copied', { shadowOf: v7({ msecs: START + 3 * DAY_MS }) }],
     ])('of a list with %s reads the partitions of its range, by an index', async (_, fields) => {
       const statement = listStatement(
         DEFAULT_WORKSPACE_ID,

@@ -126,6 +126,30 @@ describe('limits', () => {
     expect(100_000 - left(name)).toBeGreaterThan(used);
   });
 
+  it('are paid by every answer that an output contract has asked for', async () => {
+    const { name, secret } = await caller();
+    await limitFor(name, { metric: 'tokens', window: 'month', amount: 100_000 });
+    const schema = { type: 'object', properties: { action: { type: 'string' } }, required: ['action'] };
+    const chain = await stack.rows.addChain('contract', {
+      generate: { modelEndpoint: 'gpu', model: 'small:fault=json-careless' },
+      output: { schema },
+    });
+    await stack.rows.setSplit('contract', [{ name: 'only', weightBps: 10_000, chain }]);
+    await stack.caughtUp(gateway);
+    const { status, headers, body } = await send(secret, { model: 'contract', max_tokens: 500 });
+    expect(status).toBe(200);
+    const { database } = stack.registry;
+    const id = headers.get('x-catena-inference-id');
+    await eventually(async () => {
+      const { rows } = await database.client.query('SELECT * FROM inference WHERE id = $1', [id]);
+      if (rows.length === 0) return false;
+      expect(rows[0]).toMatchObject({ contract_outcome: 'reasked', attempts: 2 });
+      expect(100_000 - left(name)).toBe(rows[0].input_tokens + rows[0].output_tokens);
+      return true;
+    });
+    expect(100_000 - left(name)).toBeGreaterThan(body.usage.total_tokens);
+  });
+
   it('that could never let a request in say so, and that trying again is of no use', async () => {
     const { name, secret } = await caller();
     await limitFor(name, { metric: 'tokens', window: 'minute', amount: 500 });

@@ -60,6 +60,29 @@ describe('model endpoints', () => {
       expect((await create({ protocol: 'anthropic', apiVersion })).status).toBe(400);
   });
 
+  it('say how they are asked for structured output, in a way their protocol knows', async () => {
+    const { body } = await create();
+    expect(body.structuredOutput).toBe('response_format');
+    const patch = (name: string, structuredOutput: unknown) =>
+      registry.call('PATCH', `/model-endpoints/${name}`, { structuredOutput });
+    for (const way of ['structured_outputs', 'json_object', 'prompt', 'response_format'])
+      expect((await patch(body.name, way)).body.structuredOutput).toBe(way);
+    const claude = await create({ protocol: 'anthropic', structuredOutput: 'prompt' });
+    expect(claude.body.structuredOutput).toBe('prompt');
+    for (const way of ['structured_outputs', 'json_object'])
+      for (const answer of [
+        await create({ protocol: 'anthropic', structuredOutput: way }),
+        await patch(claude.body.name, way),
+      ])
+        expect([answer.status, answer.body.code, answer.body.details]).toEqual([
+          400,
+          'VALIDATION_FAILED',
+          [{ path: '/structuredOutput', message: expect.stringContaining('response_format, prompt') }],
+        ]);
+    for (const way of ['guided_json', '', null, 1])
+      expect((await create({ structuredOutput: way })).status).toBe(400);
+  });
+
   it('tell the gateways of every change, once', async () => {
     const { id, name } = (await create()).body;
     expect(await changes(id)).toBe(1);

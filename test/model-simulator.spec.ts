@@ -295,6 +295,48 @@ describe('faults', () => {
   });
 
   it.each([
+    ['json-fenced', /^Here is .*\n\n```json\n\{.*\}\n```$/s],
+    ['json-prose', /^Sure! \{.*\}\n\nLet me know/s],
+    ['json-trailing-comma', /^\{.*,\}$/s],
+    ['json-wrong', /^\{"unexpected":\{.*\}\}$/s],
+  ])('%s changes what is said, also where a schema is enforced', async (fault, expected) => {
+    const client = await start();
+    const json_schema = { name: 'a', schema: { properties: { a: { type: 'string' } }, required: ['a'] } };
+    const format = { response_format: { type: 'json_schema', json_schema } };
+    const whole = await client.chat.completions.create(broken(fault, format) as any);
+    expect(whole.choices[0]!.message.content).toMatch(expected);
+    const streamed = client.chat.completions.stream(broken(fault, format) as any);
+    expect(await streamed.finalContent()).toBe(whole.choices[0]!.message.content);
+  });
+
+  it('json-careless is right when the answer comes back with what was wrong with it', async () => {
+    const client = await start();
+    const format = {
+      response_format: { type: 'json_schema', json_schema: { name: 'a', schema: { required: ['a'] } } },
+    };
+    const say = async (...more: object[]) => {
+      const messages = [{ role: 'user', content: 'Hi' }, ...more];
+      const asked = { ...broken('json-careless', format), messages };
+      return JSON.parse((await client.chat.completions.create(asked as any)).choices[0]!.message.content!);
+    };
+    const wrong = await say();
+    expect(Object.keys(wrong)).toEqual(['unexpected']);
+    const corrected = await say(
+      { role: 'assistant', content: JSON.stringify(wrong) },
+      { role: 'user', content: 'That does not match the JSON Schema.' },
+    );
+    expect(Object.keys(corrected)).toEqual(['a']);
+  });
+
+  it('refusal is in a field of its own', async () => {
+    const client = await start();
+    const { message } = (await client.chat.completions.create(broken('refusal') as any)).choices[0]!;
+    expect(message).toMatchObject({ content: null, refusal: expect.stringContaining('sorry') });
+    const text = (await wire(broken('refusal', stream))).text;
+    expect(text).toContain('"delta":{"refusal":');
+  });
+
+  it.each([
     ['reset', {}, { ending: 'ECONNRESET', text: '' }],
     ['stall', {}, { ending: 'silence', text: '' }],
     ['stall', stream, { ending: 'silence', text: '' }],

@@ -63,6 +63,8 @@ function opening(fields: Partial<OpeningMeta> = {}): OpeningMeta {
     dataClass: 'restricted',
     apiKey: 'checkout',
     team: 'payments',
+    shadowOf: null,
+    cacheHit: null,
     ...fields,
   };
 }
@@ -83,6 +85,8 @@ function closing(fields: Partial<ClosingMeta> = {}): ClosingMeta {
     cachedInputTokens: 1,
     cacheWriteInputTokens: 0,
     reasoningTokens: null,
+    contractOutcome: null,
+    contractRungs: null,
     costMicroUsd: 5_000_000_000,
     latencyMs: 12.5,
     ttftMs: null,
@@ -90,25 +94,39 @@ function closing(fields: Partial<ClosingMeta> = {}): ClosingMeta {
   };
 }
 
-/** A segment as the version before wrote it: kinds 3 and 4, without the last three columns of each. */
-function asFormerly(segment: Buffer): Buffer {
+/** How earlier versions wrote: how much lower their kinds are, and which columns an opening and a closing lack. */
+interface Former {
+  readonly kinds: number;
+  readonly opening: number;
+  readonly closing: number;
+}
+
+/** A segment as an earlier version wrote it. */
+function asFormerly(segment: Buffer, lacking: Former): Buffer {
   const records: Buffer[] = [];
   for (let at = 0, length: number; at < segment.length; at += length) {
     length = recordLength(segment, at)!;
     const record = segment.subarray(at, at + length);
     const metaEnd = 17 + record.readUInt32LE(5);
-    const added = record[4] === 5 ? OPENING_ADDED : CLOSING_ADDED;
+    const added = record[4] === 7 ? lacking.opening : lacking.closing;
     const former = Buffer.concat([record.subarray(0, metaEnd - added), record.subarray(metaEnd)]);
-    former[4] = record[4]! - 2;
+    former[4] = record[4]! - lacking.kinds;
     former.writeUInt32LE(metaEnd - 17 - added, 5);
     former.writeUInt32LE(crc32(former.subarray(4)), 0);
     records.push(former);
   }
   return Buffer.concat(records);
 }
-/** Bytes of 'restricted', 'checkout' and 'payments' with their lengths; of two integers and a null. */
-const OPENING_ADDED = 3 * 4 + 10 + 8 + 8;
-const CLOSING_ADDED = 3 * 4 + 4 + 4;
+const NULL = 4;
+/** Without data_class, api_key, team, and the parts of tokens: kinds 3 and 4. */
+const BEFORE_CLASSES: Former = {
+  kinds: 4,
+  opening: 5 * NULL + 'restricted'.length + 'checkout'.length + 'payments'.length,
+  // Two of these are integers.
+  closing: 5 * NULL + 4 + 4,
+};
+/** Without shadow_of and cache_hit, contract_outcome and contract_rungs: kinds 5 and 6. */
+const BEFORE_CONTRACTS: Former = { kinds: 2, opening: 2 * NULL, closing: 2 * NULL };
 
 /** A spool with its shipper, as one process has them. */
 class Process {
@@ -196,7 +214,13 @@ describe('the spool', () => {
   it('carries every field to the database', async () => {
     const process = ship(begin());
     const open = opening({ metadata: '{"a":1}' });
-    const id = await process.complete(open, { schemaValid: false, ttftMs: 1.25 });
+    const rungs = [{ rung: 'ask', result: 'invalid', errors: [{ path: '/a', message: 'Grüezi 🚀' }] }];
+    const id = await process.complete(open, {
+      schemaValid: false,
+      contractOutcome: 'violated',
+      contractRungs: JSON.stringify(rungs),
+      ttftMs: 1.25,
+    });
     await stored(1);
     const [row] = await rows();
     expect(row).toEqual({
@@ -223,6 +247,8 @@ describe('the spool', () => {
       streamed: false,
       finish_reason: 'stop',
       schema_valid: false,
+      contract_outcome: 'violated',
+      contract_rungs: rungs,
       input_tokens: 1,
       output_tokens: 2,
       cost_micro_usd: expect.toSatisfy((value) => Number(value) === 5_000_000_000), // bigint
@@ -235,6 +261,8 @@ describe('the spool', () => {
       cached_input_tokens: 1,
       cache_write_input_tokens: 0,
       reasoning_tokens: null,
+      shadow_of: null,
+      cache_hit: null,
       request: REQUEST.toString(),
       response: '{"choices":[]}',
     });
@@ -391,7 +419,7 @@ describe('the spool', () => {
       const cut = await first.open();
       first.die();
       const path = join(directory, '000000000001.seg');
-      await writeFile(path, asFormerly(await readFile(path)));
+      await writeFile(path, asFormerly(await readFile(path), BEFORE_CLASSES));
       ship(begin());
       await stored(2);
       expect(
@@ -414,6 +442,24 @@ describe('the spool', () => {
           null,
           null,
         ]);
+      expect(await damaged()).toEqual([]);
+    });
+
+    it('ships what a gateway without contracts left', async () => {
+      const first = begin();
+      const done = await first.complete();
+      const cut = await first.open();
+      first.die();
+      const path = join(directory, '000000000001.seg');
+      await writeFile(path, asFormerly(await readFile(path), BEFORE_CONTRACTS));
+      ship(begin());
+      await stored(2);
+      expect(
+        (await rows()).map((row) => [row.id, row.status, row.team, row.shadow_of, row.contract_outcome]),
+      ).toEqual([
+        [done, 'ok', 'payments', null, null],
+        [cut.id, 'interrupted', 'payments', null, null],
+      ]);
       expect(await damaged()).toEqual([]);
     });
 

@@ -51,6 +51,14 @@ describe('npm run demo', () => {
     expect(valid2).toBe(100);
     expect(valid1).toBeGreaterThan(70);
     expect(valid1).toBeLessThan(100);
+    // Both are asked in the same words; the second's mistakes are mended before the caller sees them.
+    const rungs = ['at once', 'repaired', 'asked again', 'not at all'].map((title) =>
+      row(first, `  ${title}`),
+    );
+    expect(rungs.map(([of1]) => of1! > 0)).toEqual([true, false, false, true]);
+    expect(rungs[1]![1]! + rungs[2]![1]!).toBeGreaterThan(0);
+    expect(rungs.reduce((sum, [, of2]) => sum + of2!, 0)).toBe(v2);
+    expect(rungs[3]![1]).toBe(0);
     for (const title of ['latency p50', 'latency p95', 'input tokens', 'output tokens', 'cost'])
       for (const figure of row(first, title)) expect(figure, title).toBeGreaterThan(0);
     expect(first).not.toMatch(/"level":(50|60)/);

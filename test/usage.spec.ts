@@ -9,6 +9,8 @@ import { startTestRegistry, type TestRegistry } from './support/registry.js';
 const DAY = { from: '2026-11-20T00:00:00Z', to: '2026-11-21T00:00:00Z' };
 const WEEK = { from: '2026-11-20T00:00:00Z', to: '2026-11-27T00:00:00Z' };
 
+const nothingCopied = { shadowRequests: 0, shadowCostMicroUsd: 0, cacheHits: 0 };
+
 describe('the usage', () => {
   let registry: TestRegistry;
   const usage = (query: Record<string, string>) =>
@@ -76,6 +78,7 @@ describe('the usage', () => {
         reasoningTokens: 0,
         costMicroUsd: 524,
         requestsWithoutCost: 0,
+        ...nothingCopied,
       },
       {
         day: '2026-11-21',
@@ -88,8 +91,30 @@ describe('the usage', () => {
         reasoningTokens: 40,
         costMicroUsd: 6175,
         requestsWithoutCost: 1,
+        ...nothingCopied,
       },
     ]);
+  });
+
+  it('says what shadows cost and what the cache saved, and leaves shadows out when asked to', async () => {
+    const at = (hour: string, fields: Partial<InferenceRow>) =>
+      inferenceRow({ startedAt: `2026-10-01T${hour}:00:00.000Z`, endpoint: 'copied', ...fields });
+    const original = at('01', { costMicroUsd: 10 });
+    const hit = { cacheHit: true, inputTokens: 0, outputTokens: 0, costMicroUsd: 0 };
+    await insertInferences(registry.database.client, [
+      original,
+      at('02', { shadowOf: original.id, arm: 'next', costMicroUsd: 25 }),
+      at('03', { ...hit, modelEndpoint: null, model: null }),
+    ]);
+    const october = { from: '2026-10-01T00:00:00Z', to: '2026-10-02T00:00:00Z', groupBy: 'endpoint' };
+    const [all] = await items(october);
+    expect(all).toMatchObject({ requests: 3, shadowRequests: 1, cacheHits: 1, costMicroUsd: 35 });
+    expect(all.shadowCostMicroUsd).toBe(25);
+    const [without] = await items({ ...october, shadows: 'exclude' });
+    expect(without).toMatchObject({ requests: 2, shadowRequests: 0, costMicroUsd: 10, inputTokens: 100 });
+    const [only] = await items({ ...october, shadows: 'only' });
+    expect(only).toMatchObject({ requests: 1, shadowRequests: 1, costMicroUsd: 25, shadowCostMicroUsd: 25 });
+    expect((await usage({ ...october, shadows: 'some' })).status).toBe(400);
   });
 
   it('is told by team, endpoint, version, model and day in one call, in the order asked for', async () => {

@@ -88,3 +88,19 @@ export async function compare(
     ratios,
   };
 }
+
+/** Measures several things in turns, A B C C B A …. @returns what was measured of each, by round. */
+export async function inTurns<T>(rounds: number, ...measures: readonly (() => Promise<T>)[]): Promise<T[][]> {
+  const found: T[][] = measures.map(() => []);
+  for (let round = 0; round < rounds; round++)
+    for (let turn = 0; turn < measures.length; turn++) {
+      const index = round % 2 === 0 ? turn : measures.length - 1 - turn;
+      found[index]!.push(await measures[index]!());
+    }
+  return found;
+}
+
+/** Median of the ratios of the rounds. */
+export function medianRatio(subject: readonly number[], reference: readonly number[]): number {
+  return median(subject.map((value, round) => value / reference[round]!));
+}

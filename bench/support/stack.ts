@@ -15,6 +15,8 @@ export interface Stack {
   /** Sends a request to the registry's API and returns the answer; anything but 2xx throws. */
   call<T>(method: string, path: string, body?: unknown): Promise<T>;
   sql(text: string): Promise<void>;
+  /** One more gateway, with settings of its own. It ends with the stack. */
+  gatewayWith(settings: Record<string, string>): Promise<Server>;
   stop(): Promise<void>;
 }
 
@@ -69,6 +71,15 @@ export async function startStack(): Promise<Stack> {
       } finally {
         await client.end();
       }
+    },
+    async gatewayWith(settings) {
+      const more = await startServer('apps/gateway/src/main.js', {
+        ...env,
+        CATENA_DATA_DIR: join(directory, 'more'),
+        ...settings,
+      });
+      running.defer(() => more.stop());
+      return more;
     },
     stop: () => running.disposeAsync(),
   };

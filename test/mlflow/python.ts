@@ -6,7 +6,7 @@ const ROOT = join(import.meta.dirname, '../../..');
 const REQUIREMENTS = join(ROOT, 'test/mlflow/requirements.txt');
 
 /** @returns a Python of 3.10 or newer. @throws Error that says what to install. */
-function findPython(): string {
+export function findPython(): string {
   for (const python of ['python3', 'python3.13', 'python3.12', 'python3.11', 'python3.10', 'python']) {
     const found = spawnSync(python, ['-c', 'import sys, venv; sys.exit(sys.version_info < (3, 10))']);
     if (found.status === 0) return python;

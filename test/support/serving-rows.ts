@@ -2,6 +2,7 @@ import type { ClientBase } from 'pg';
 import { v7 } from 'uuid';
 import { deriveRanges, type RangedArm } from '../../libs/core/assignment/split.js';
 import { canonical, type Json } from '../../libs/core/canonical/canonical.js';
+import type { StructuredOutput } from '../../libs/core/contract/structured-output.js';
 import { DEFAULT_WORKSPACE_ID } from '../../libs/platform/database/default-workspace.js';
 import { credentialContext, SecretBox } from '../../libs/platform/secrets/secret-box.js';
 import { TEST_ENCRYPTION_KEYS } from './keys.js';
@@ -20,9 +21,18 @@ export interface ArmGiven {
   readonly chain: VersionRow;
 }
 
+export interface ShadowGiven {
+  readonly name: string;
+  readonly sampleBps: number;
+  readonly chain: VersionRow;
+}
+
 export interface SplitGiven {
   readonly salt?: string;
   readonly overrides?: Readonly<Record<string, string>>;
+  readonly shadows?: readonly ShadowGiven[];
+  /** Of the endpoint; kept as it is unless given. */
+  readonly cacheTtlSeconds?: number | null;
 }
 
 /**
@@ -83,6 +93,11 @@ export class ServingRows {
     return { ...chain, prompt };
   }
 
+  /** A chain version that embeds. */
+  addEmbeddingChain(name: string, content: { readonly [field: string]: Json } = {}): Promise<VersionRow> {
+    return this.addVersion('chain', name, { embed: { modelEndpoint: 'gpu', model: 'small' }, ...content });
+  }
+
   /** An endpoint with its first split, or the next split of one that is there. Returns the split's revision. */
   async setSplit(name: string, arms: readonly ArmGiven[], given: SplitGiven = {}): Promise<number> {
     return this.inTransaction(async () => {
@@ -95,6 +110,11 @@ export class ServingRows {
       );
       const { id, revision } = rows[0]!;
       await this.insertSplit(id, revision, arms, given);
+      if (given.cacheTtlSeconds !== undefined)
+        await this.client.query(`UPDATE endpoint SET cache_ttl_seconds = $2 WHERE id = $1`, [
+          id,
+          given.cacheTtlSeconds,
+        ]);
       await this.recordChange('endpoint', id);
       return revision;
     });
@@ -120,6 +140,7 @@ export class ServingRows {
       /** `openai`, unless given. */
       readonly protocol?: string;
       readonly apiVersion?: string;
+      readonly structuredOutput?: StructuredOutput;
     },
   ): Promise<string> {
     const box = new SecretBox(TEST_ENCRYPTION_KEYS);
@@ -134,8 +155,8 @@ export class ServingRows {
       await this.client.query(
         `INSERT INTO model_endpoint (id, workspace_id, name, models, input_micro_usd_per_million_tokens,
            output_micro_usd_per_million_tokens, max_concurrency_per_replica, credential_ciphertext, credential_key_id,
-           protocol, api_version, revision, created_at, created_by, updated_at)
-         VALUES ($1, $2, $3, $4, 500000, 1500000, $5, $6, $7, $8, $9, 1, now(), 'test', now())
+           protocol, api_version, structured_output, revision, created_at, created_by, updated_at)
+         VALUES ($1, $2, $3, $4, 500000, 1500000, $5, $6, $7, $8, $9, $10, 1, now(), 'test', now())
          ON CONFLICT (workspace_id, name) DO UPDATE SET models = excluded.models, revision = model_endpoint.revision + 1,
            credential_ciphertext = excluded.credential_ciphertext, credential_key_id = excluded.credential_key_id,
            max_concurrency_per_replica = excluded.max_concurrency_per_replica`,
@@ -149,6 +170,7 @@ export class ServingRows {
           sealed?.keyId ?? null,
           given.protocol ?? 'openai',
           given.apiVersion ?? null,
+          given.structuredOutput ?? 'response_format',
         ],
       );
       await this.client.query(`DELETE FROM replica WHERE model_endpoint_id = $1`, [id]);
@@ -191,7 +213,7 @@ export class ServingRows {
     endpointId: string,
     revision: number,
     arms: readonly ArmGiven[],
-    { salt, overrides }: SplitGiven,
+    { salt, overrides, shadows = [] }: SplitGiven,
   ): Promise<void> {
     const ranged: RangedArm[] = deriveRanges(arms);
     const splitId = v7();
@@ -213,6 +235,12 @@ export class ServingRows {
           arm.weightBps,
           JSON.stringify(ranged[position]!.ranges),
         ],
+      );
+    for (const [position, { name, sampleBps, chain }] of shadows.entries())
+      await this.client.query(
+        `INSERT INTO shadow (workspace_id, split_id, position, name, chain_version_id, sample_bps)
+         VALUES ($1, $2, $3, $4, $5, $6)`,
+        [this.workspaceId, splitId, position, name, chain.id, sampleBps],
       );
   }
 

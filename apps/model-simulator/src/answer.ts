@@ -1,3 +1,4 @@
+import { isCorrected, mistaken, type Mistake } from './mistakes.js';
 import type { SimulatorOptions } from './options.js';
 import { pick, randomFrom, type Random } from './random.js';
 import type { GenerationRequest } from './request.js';
@@ -16,13 +17,23 @@ export interface Answer {
   /** The part of `ttftMs` in which the prompt is read, with nothing of it cached. */
   readonly prefillMs: number;
   readonly intervalMs: number;
+  /** The model says that it will not answer. */
+  readonly isRefusal?: true;
+  /** Vectors as they are sent, where these are asked for. */
+  readonly embeddings?: readonly (string | readonly number[])[];
 }
 
 /**
  * What the replica will say and how fast: a pure function of seed, model, messages and the constraint.
  * @param baseModel the model without its directives, so that a fault does not change the text.
+ * @param mistake made with the text.
  */
-export function planAnswer(request: GenerationRequest, baseModel: string, options: SimulatorOptions): Answer {
+export function planAnswer(
+  request: GenerationRequest,
+  baseModel: string,
+  options: SimulatorOptions,
+  mistake?: Mistake,
+): Answer {
   const random = randomFrom(
     String(options.seed),
     String(request.seed ?? ''),
@@ -36,12 +47,14 @@ export function planAnswer(request: GenerationRequest, baseModel: string, option
     options.prefillTokensPerSecond > 0 ? (promptTokens / options.prefillTokensPerSecond) * 1000 : 0;
   const ttftMs = options.ttftMs * spread() + prefill;
   const intervalMs = options.tokensPerSecond > 0 ? (1000 / options.tokensPerSecond) * spread() : 0;
+  const text = answerText(request, random, options);
   return {
     promptTokens,
     ttftMs,
     prefillMs: prefill,
     intervalMs,
-    ...limit(request, answerText(request, random, options), options),
+    ...limit(request, mistake ? mistaken(mistake, text, request.messages) : text, options),
+    ...(mistake === 'refusal' && { isRefusal: true as const }),
   };
 }
 
@@ -64,7 +77,9 @@ function limit(
 }
 
 function answerText(request: GenerationRequest, random: Random, options: SimulatorOptions): string {
-  const last = request.messages.findLast((message) => message.role === 'user') ?? request.messages.at(-1)!;
+  // A correction is about the answer, which is still about what was asked before.
+  const said = isCorrected(request.messages) ? request.messages.slice(0, -2) : request.messages;
+  const last = said.findLast((message) => message.role === 'user') ?? request.messages.at(-1)!;
   const { constraint } = request;
   switch (constraint.kind) {
     case 'none':

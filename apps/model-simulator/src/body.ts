@@ -1,15 +1,19 @@
 import type { Answer } from './answer.js';
+import { embeddingsBody } from './embeddings.js';
 import { messageFrames, wholeMessage } from './messages-body.js';
 import type { GenerationRequest } from './request.js';
 
-/** Which protocol the request came in by: OpenAI's chat completions or completions, or Anthropic's messages. */
-export type Protocol = 'chat' | 'text' | 'messages';
+/** Which protocol the request came in by: OpenAI's chat completions, completions or embeddings, or Anthropic's messages. */
+export type Protocol = 'chat' | 'text' | 'messages' | 'embeddings';
 
 /** What an answer is written from. */
 export interface BodyContext {
   readonly protocol: Protocol;
   readonly request: Pick<GenerationRequest, 'model' | 'includeUsage' | 'continuousUsage' | 'tool'>;
-  readonly answer: Pick<Answer, 'promptTokens' | 'tokens' | 'finishReason' | 'stopReason'>;
+  readonly answer: Pick<
+    Answer,
+    'promptTokens' | 'tokens' | 'finishReason' | 'stopReason' | 'isRefusal' | 'embeddings'
+  >;
   readonly id: string;
   /** Seconds since 1970. */
   readonly created: number;
@@ -28,12 +32,13 @@ function usage(promptTokens: number, completionTokens: number) {
 export function wholeBody(context: BodyContext): string {
   if (context.protocol === 'messages') return wholeMessage(context);
   const { protocol, request, answer, id, created } = context;
+  if (protocol === 'embeddings') return embeddingsBody(id, created, request.model, answer);
   const text = answer.tokens.join('');
   const ending = { logprobs: null, finish_reason: finishReason(context), stop_reason: answer.stopReason };
   const message = {
     role: 'assistant',
-    content: request.tool === undefined ? text : null,
-    refusal: null,
+    content: request.tool === undefined && !answer.isRefusal ? text : null,
+    refusal: answer.isRefusal ? text : null,
     annotations: null,
     tool_calls:
       request.tool === undefined
@@ -83,7 +88,8 @@ export function streamFrames(context: BodyContext): (from: number, to: number) =
   };
   const content = (text: string) => {
     if (!isChat) return `"text":${JSON.stringify(text)}`;
-    if (request.tool === undefined) return `"delta":{"content":${JSON.stringify(text)}}`;
+    if (request.tool === undefined)
+      return `"delta":{"${answer.isRefusal ? 'refusal' : 'content'}":${JSON.stringify(text)}}`;
     return `"delta":{"tool_calls":[{"index":0,"function":{"arguments":${JSON.stringify(text)}}}]}`;
   };
   const call = {

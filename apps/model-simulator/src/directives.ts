@@ -1,4 +1,5 @@
 import { SimulatorError } from './errors.js';
+import { MISTAKES, type Mistake } from './mistakes.js';
 import type { SimulatorOptions } from './options.js';
 
 /** Come instead of an answer. */
@@ -26,10 +27,10 @@ export const FAULTS_INSIDE = [
 ] as const;
 export type FaultBefore = (typeof FAULTS_BEFORE)[number];
 export type FaultInside = (typeof FAULTS_INSIDE)[number];
-const FAULTS: readonly string[] = [...FAULTS_BEFORE, ...FAULTS_INSIDE];
+const FAULTS: readonly string[] = [...FAULTS_BEFORE, ...FAULTS_INSIDE, ...MISTAKES];
 
 export interface Fault {
-  readonly kind: FaultBefore | FaultInside;
+  readonly kind: FaultBefore | FaultInside | Mistake;
   /** Tokens sent before a fault inside the answer. */
   readonly after: number;
   /** Only the first so many requests with the same directives fail; undefined = all. */
@@ -105,7 +106,11 @@ export function comesBefore(fault: Fault): fault is Fault & { kind: FaultBefore 
 }
 
 export function comesInside(fault: Fault): fault is Fault & { kind: FaultInside } {
-  return !comesBefore(fault);
+  return (FAULTS_INSIDE as readonly string[]).includes(fault.kind);
+}
+
+export function isMistake(fault: Fault): fault is Fault & { kind: Mistake } {
+  return (MISTAKES as readonly string[]).includes(fault.kind);
 }
 
 function number(part: string, text: string): number {

@@ -68,7 +68,8 @@ function promptUsage({ answer: { promptTokens } }: BodyContext): object {
 }
 
 function stop({ request, answer }: BodyContext): object {
-  const reasons = { stop: request.tool === undefined ? 'end_turn' : 'tool_use', length: 'max_tokens' };
+  const said = answer.isRefusal ? 'refusal' : 'end_turn';
+  const reasons = { stop: request.tool === undefined ? said : 'tool_use', length: 'max_tokens' };
   return {
     stop_reason: answer.stopReason === null ? reasons[answer.finishReason] : 'stop_sequence',
     stop_sequence: answer.stopReason,

@@ -13,6 +13,7 @@ export interface SimulatorOptions {
   readonly kvCacheTokens: number;
   readonly prefixCacheTokens: number;
   readonly answerTokens: number;
+  readonly embeddingDimensions: number;
   readonly jitter: number;
   readonly jsonErrors: number;
   readonly seed: number;
@@ -105,6 +106,14 @@ export const NUMBER_OPTIONS: Readonly<Record<NumberName, NumberOption>> = {
     integer: true,
     default: 60,
     description: 'Usual length of a text answer; JSON is as long as its schema makes it.',
+  },
+  embeddingDimensions: {
+    flag: 'embedding-dimensions',
+    min: 1,
+    max: 65_536,
+    integer: true,
+    default: 384,
+    description: 'Dimensions of embeddings; fewer may be asked for.',
   },
   jitter: {
     flag: 'jitter',

@@ -3,8 +3,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import { Adapters } from './adapters.js';
 import { planAnswer, type Answer } from './answer.js';
-import { comesBefore, comesInside, parseDirectives, type Fault } from './directives.js';
+import { comesBefore, comesInside, isMistake, parseDirectives, type Fault } from './directives.js';
 import { Engine, type Sequence } from './engine.js';
+import { parseEmbeddingsRequest, planEmbeddings } from './embeddings.js';
 import { SimulatorError } from './errors.js';
 import { dribble, failBefore, failInside, FaultPlan } from './faults.js';
 import { InstantAnswer } from './instant-answer.js';
@@ -22,8 +23,9 @@ const PARSERS: Readonly<Record<Protocol, Parser>> = {
   chat: parseChatRequest,
   text: parseTextRequest,
   messages: parseMessagesRequest,
+  embeddings: parseEmbeddingsRequest,
 };
-const ID_PREFIXES = { chat: 'chatcmpl-', text: 'cmpl-', messages: 'msg_' };
+const ID_PREFIXES = { chat: 'chatcmpl-', text: 'cmpl-', messages: 'msg_', embeddings: 'embd-' };
 
 /** One GPU replica: models, engine, metrics and the faults it plays. */
 export class Replica {
@@ -101,9 +103,11 @@ export class Replica {
     const header = String(incoming.headers['x-simulator-fault'] ?? '');
     const directives = parseDirectives(suffix, header);
     const options = { ...this.options, ...directives.overrides };
-    const answer = planAnswer(request, baseModel, options);
-    this.checkLength(request, answer);
     const fault = this.faults.draw(directives.fault, `${request.model}\n${header}`);
+    const answer = request.embeddings
+      ? planEmbeddings(request.embeddings, baseModel, options)
+      : planAnswer(request, baseModel, options, fault && isMistake(fault) ? fault.kind : undefined);
+    this.checkLength(request, answer);
     const id = `${ID_PREFIXES[protocol]}${String(incoming.headers['x-request-id'] ?? randomUUID().replaceAll('-', ''))}`;
     const run = (inside: Fault | undefined) => this.run({ protocol, request, answer, id, response }, inside);
     if (fault && comesBefore(fault)) failBefore(fault, response, () => run(undefined));

@@ -1,3 +1,4 @@
+import type { EmbeddingsAsked } from './embeddings.js';
 import { SimulatorError } from './errors.js';
 
 export interface ChatMessage {
@@ -27,6 +28,8 @@ export interface GenerationRequest {
   readonly constraint: Constraint;
   /** Name of the function that is called instead of an answer in words. */
   readonly tool?: string;
+  /** Where vectors are asked for, and no words. */
+  readonly embeddings?: EmbeddingsAsked;
 }
 
 type Body = Record<string, unknown>;

@@ -88,9 +88,10 @@ async function handle(
       return;
     case 'POST /v1/chat/completions':
     case 'POST /v1/completions':
-    case 'POST /v1/messages': {
+    case 'POST /v1/messages':
+    case 'POST /v1/embeddings': {
       const bytes = await readBody(request);
-      if (options.instant) {
+      if (options.instant && path !== '/v1/embeddings') {
         replica.answerAtOnce(bytes, response);
         return;
       }
@@ -115,6 +116,7 @@ const PROTOCOLS: Readonly<Record<string, Protocol>> = {
   '/v1/chat/completions': 'chat',
   '/v1/completions': 'text',
   '/v1/messages': 'messages',
+  '/v1/embeddings': 'embeddings',
 };
 
 function speaksMessages(request: IncomingMessage): boolean {

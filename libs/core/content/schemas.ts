@@ -260,27 +260,61 @@ const parameters = {
   additionalProperties: false,
 } as const;
 
+const place = {
+  modelEndpoint: { ...name, description: 'Name of a model endpoint.' },
+  model: {
+    type: 'string',
+    minLength: 1,
+    maxLength: 256,
+    description: 'Model name as the model endpoint serves it.',
+  },
+  registeredModel: {
+    $ref: '#/$defs/modelReference',
+    description: 'The registered model version behind it, for lineage.',
+  },
+} as const;
+
+const extraBody = {
+  type: 'object',
+  description: 'Further fields of the upstream request body, sent as they stand.',
+} as const;
+
 const generate = {
   type: 'object',
   title: 'Generation',
   description: 'Where and with what the chain generates.',
+  properties: { ...place, parameters, extraBody },
+  required: ['modelEndpoint', 'model'],
+  additionalProperties: false,
+} as const;
+
+const embed = {
+  type: 'object',
+  title: 'Embedding',
+  description:
+    'Where and with what the chain embeds. A chain that embeds answers POST /v1/embeddings and has no prompt.',
   properties: {
-    modelEndpoint: { ...name, description: 'Name of a model endpoint.' },
-    model: {
-      type: 'string',
-      minLength: 1,
-      maxLength: 256,
-      description: 'Model name as the model endpoint serves it.',
-    },
-    registeredModel: {
-      $ref: '#/$defs/modelReference',
-      description: 'The registered model version behind it, for lineage.',
-    },
-    parameters,
-    extraBody: {
+    ...place,
+    parameters: {
       type: 'object',
-      description: 'Further fields of the upstream request body, sent as they stand.',
+      title: 'Embedding parameters',
+      description:
+        "OpenAI's names, sent as they stand. Anything else that a server takes goes into extraBody.",
+      properties: {
+        dimensions: {
+          type: 'integer',
+          minimum: 1,
+          description: 'Length of the vectors, where the model can shorten them.',
+        },
+        encoding_format: {
+          enum: ['float', 'base64'],
+          description:
+            'How the server is to write vectors; without it, as the caller asks. Callers get them as they ask in any case.',
+        },
+      },
+      additionalProperties: false,
     },
+    extraBody,
   },
   required: ['modelEndpoint', 'model'],
   additionalProperties: false,
@@ -302,7 +336,7 @@ export const chainSchema = {
   $schema: dialect,
   title: 'Chain content',
   description:
-    'One versioned configuration: prompt, generation, fallbacks, output contract, retry policy and steps. References are pinned when the version is registered.',
+    'One versioned configuration: prompt, generation, fallbacks, output contract, retry policy and steps; or an embedding, fallbacks and retry policy. References are pinned when the version is registered.',
   type: 'object',
   properties: {
     prompt: {
@@ -310,22 +344,38 @@ export const chainSchema = {
       description: 'The prompt version, as name@alias, name@number or pinned.',
     },
     generate,
+    embed,
     fallbacks: {
       type: 'array',
       maxItems: 8,
-      items: generate,
-      description: 'Tried in order when the generation before has failed.',
+      items: { type: 'object' },
+      description:
+        'Tried in order when the one before has failed: generations, or embeddings with the same model.',
     },
     output: {
       type: 'object',
       title: 'Output contract',
-      description: 'What the answer must look like.',
+      description:
+        'What the answer must look like. Callers get no other: it is asked for, checked, repaired, asked for again, taken from a fallback, and else an error.',
       properties: {
         name: { ...name, maxLength: 64, description: 'Name of the schema, as sent upstream.' },
         schema: { type: 'object', description: 'A JSON Schema the answer must satisfy.' },
         strict: {
           type: 'boolean',
-          description: 'Ask the model endpoint to enforce the schema while decoding.',
+          description:
+            'Ask the model endpoint to enforce the schema while decoding. false: ask for nothing, and let every answer pass; the row says whether it satisfies.',
+        },
+        repair: {
+          type: 'boolean',
+          description:
+            'Whether broken JSON (fences, text around it, trailing commas) is mended without asking the model again; true unless given.',
+        },
+        maxReasks: {
+          type: 'integer',
+          minimum: 0,
+          maximum: 5,
+          description:
+            'How often each model endpoint is told what was wrong with its answer, and asked again; 1 unless given.',
         },
       },
       required: ['schema'],
@@ -374,8 +424,24 @@ export const chainSchema = {
       additionalProperties: false,
     },
   },
-  required: ['prompt', 'generate'],
   additionalProperties: false,
+  if: { required: ['embed'] },
+  // oxlint-disable-next-line unicorn/no-thenable -- a word of JSON Schema; nobody awaits a schema
+  then: {
+    title: 'Chain that embeds',
+    properties: {
+      prompt: false,
+      generate: false,
+      output: false,
+      steps: false,
+      fallbacks: { type: 'array', items: embed, description: 'Other places with the same model.' },
+    },
+  },
+  else: {
+    title: 'Chain that generates',
+    properties: { fallbacks: { type: 'array', items: generate, description: 'Other generations.' } },
+    required: ['prompt', 'generate'],
+  },
   $defs: {
     promptReference: reference('prompt', '[A-Za-z0-9_.-]{1,256}'),
     // Taken apart at the last @, for names of models may hold more of them.

@@ -28,7 +28,12 @@ export interface Step {
 export interface OutputContract {
   readonly name?: string;
   readonly schema: { readonly [keyword: string]: Json };
+  /** false: the model endpoint is asked for nothing, and the answer goes out whatever it is; the row says whether it satisfies. */
   readonly strict?: boolean;
+  /** Whether broken JSON is mended without asking the model again. */
+  readonly repair?: boolean;
+  /** How often each model endpoint is told what was wrong with its answer. */
+  readonly maxReasks?: number;
 }
 
 export interface RetryPolicy {
@@ -37,15 +42,33 @@ export interface RetryPolicy {
   readonly maxBackoffMs?: number;
 }
 
-/** Content of a chain version. `R` is `PinnedReference` once registered. */
-export interface ChainContent<R = PinnedReference> {
+/** What a chain does: generate from a prompt, or embed what it is given. */
+export type Task = 'generate' | 'embed';
+
+/** A chain that generates. `R` is `PinnedReference` once registered. */
+export interface GeneratingChain<R = PinnedReference> {
   readonly prompt: R;
   readonly generate: Generation<R>;
+  readonly embed?: undefined;
   readonly fallbacks?: readonly Generation<R>[];
   readonly output?: OutputContract;
   readonly retry?: RetryPolicy;
   readonly steps?: { readonly before?: readonly Step[]; readonly after?: readonly Step[] };
 }
+
+/** A chain that embeds: without a prompt, for nothing is said to the model but the text itself. */
+export interface EmbeddingChain<R = PinnedReference> {
+  readonly embed: Generation<R>;
+  readonly prompt?: undefined;
+  readonly generate?: undefined;
+  readonly fallbacks?: readonly Generation<R>[];
+  readonly output?: undefined;
+  readonly retry?: RetryPolicy;
+  readonly steps?: undefined;
+}
+
+/** Content of a chain version. */
+export type ChainContent<R = PinnedReference> = GeneratingChain<R> | EmbeddingChain<R>;
 
 /** A template of MLflow's that chains cannot render: what MLflow keeps in `mlflow.prompt.text`, as it was. */
 export interface MlflowPrompt {

@@ -1,8 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { DomainError } from '../errors/catalogue.js';
 import { parseReference } from './reference.js';
-import { compileOutputSchema, servingProblem, validateContent, type Problem } from './validate.js';
+import { compileContract } from '../contract/compile-contract.js';
+import type { Problem } from './problems.js';
+import { servingProblem, validateContent } from './validate.js';
 
+const compileOutputSchema = (schema: object) => {
+  const check = compileContract(schema);
+  return (value: unknown) => check(value).length === 0;
+};
 const chain = { prompt: 'support@champion', generate: { modelEndpoint: 'gpu', model: 'llama' } };
 
 function problems(kind: 'prompt' | 'model' | 'chain', content: unknown): readonly Problem[] {
@@ -120,6 +126,25 @@ describe('content validation', () => {
     expect(problems('chain', { ...chain, output: { schema } })).toEqual([
       { path: '/output/schema', message: expect.stringContaining('2020-12') },
     ]);
+  });
+
+  it.each([
+    [{ $ref: '#' }, 'leads back to itself'],
+    [{ $defs: { a: { allOf: [{ $ref: '#/$defs/a' }] } }, $ref: '#/$defs/a' }, 'leads back to itself'],
+    [{ $ref: 'https://example.com/other.json' }, 'nothing is fetched'],
+    [{ $ref: '#/$defs/none' }, 'nothing is fetched'],
+    [{ type: 'string', pattern: '(?=a)' }, 'not a usable JSON Schema'],
+  ])('refuses the output schema %j at registration', (schema, message) => {
+    expect(problems('chain', { ...chain, output: { schema } })).toEqual([
+      { path: '/output/schema', message: expect.stringContaining(message) },
+    ]);
+  });
+
+  it('bounds how often an answer is asked for again', () => {
+    const output = { schema: {} };
+    expect(problems('chain', { ...chain, output: { ...output, repair: false, maxReasks: 5 } })).toEqual([]);
+    for (const maxReasks of [-1, 6, 1.5])
+      expect(problems('chain', { ...chain, output: { ...output, maxReasks } })).not.toEqual([]);
   });
 
   it('takes a recursive output schema, and one that never ends satisfies nothing', () => {

@@ -1,11 +1,11 @@
-import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
-import { RE2JS } from 're2js';
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
+import { assertUsable } from '../contract/compile-contract.js';
 import { compilePrompt, TemplateError } from '../template/template.js';
 import { DomainError } from '../errors/catalogue.js';
+import { generationsOf, taskOf } from './chain.js';
+import { describe, type Problem } from './problems.js';
 import { CONTENT_SCHEMAS, type Kind } from './schemas.js';
 import type { ChainContent, Reference, StoredPrompt } from './types.js';
-
-const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
 
 const ajv = new Ajv2020({
   allErrors: true,
@@ -20,12 +20,6 @@ const validators: Record<Kind, ValidateFunction> = {
   model: ajv.compile(CONTENT_SCHEMAS.model),
   chain: ajv.compile(CONTENT_SCHEMAS.chain),
 };
-
-export interface Problem {
-  /** JSON Pointer (RFC 6901) of the offending value. */
-  readonly path: string;
-  readonly message: string;
-}
 
 /**
  * Checks the content of a version as a caller wrote it (references not yet pinned).
@@ -58,12 +52,13 @@ function checkChain(content: ChainContent<Reference>): void {
     refuse('chain', [
       { path: '/steps', message: `two steps are named "${repeated.name}"; give each its own name` },
     ]);
-  [content.generate, ...(content.fallbacks ?? [])].forEach(({ extraBody = {} }, index) => {
-    const field = GATEWAY_FIELDS.find((name) => Object.hasOwn(extraBody, name));
+  const task = taskOf(content);
+  generationsOf(content).forEach(({ extraBody = {} }, index) => {
+    const field = GATEWAY_FIELDS[task].find((name) => Object.hasOwn(extraBody, name));
     if (field)
       refuse('chain', [
         {
-          path: `${index === 0 ? '/generate' : `/fallbacks/${index - 1}`}/extraBody/${field}`,
+          path: `${index === 0 ? `/${task}` : `/fallbacks/${index - 1}`}/extraBody/${field}`,
           message: 'is set by the gateway itself; remove it',
         },
       ]);
@@ -72,11 +67,14 @@ function checkChain(content: ChainContent<Reference>): void {
 }
 
 /** Fields of the upstream body that never come from `extraBody`; taken there, they would be lost without a word. */
-const GATEWAY_FIELDS = ['model', 'messages', 'stream'] as const;
+const GATEWAY_FIELDS = {
+  generate: ['model', 'messages', 'stream'],
+  embed: ['model', 'input', 'stream'],
+} as const;
 
 function checkOutputSchema(schema: object): void {
   try {
-    compileOutputSchema(schema);
+    assertUsable(schema);
   } catch (error) {
     refuse('chain', [
       {
@@ -85,33 +83,6 @@ function checkOutputSchema(schema: object): void {
       },
     ]);
   }
-}
-
-/**
- * Compiles an output contract's JSON Schema.
- * @throws Error when it is not a valid schema or refers outside itself.
- */
-export function compileOutputSchema(schema: object): (value: unknown) => boolean {
-  const { $schema = DIALECT } = schema as { $schema?: unknown };
-  if ($schema !== DIALECT)
-    throw new Error(`write it in draft 2020-12, and "$schema" as "${DIALECT}" or not at all`);
-  // A compiler of its own per schema: `$id`s of different chains must not meet, and nothing is kept alive.
-  const validate = new Ajv2020({
-    strict: false,
-    validateFormats: false,
-    code: { regExp: linearRegExp },
-  }).compile(schema);
-  // ajv's own word: its validators would answer with promises, which count as true and reject where nobody listens.
-  if ('$async' in validate) throw new Error('"$async" is not JSON Schema; remove it');
-  return (value) => {
-    try {
-      return validate(value);
-    } catch (error) {
-      // The stack ran out: the schema, or the value, refers to itself without end.
-      if (error instanceof RangeError) return false;
-      throw error;
-    }
-  };
 }
 
 /**
@@ -127,53 +98,3 @@ function refuse(kind: Kind, problems: readonly Problem[]): never {
   const said = problems.map((problem) => `${problem.path || '/'} ${problem.message}`).join('; ');
   throw new DomainError('VALIDATION_FAILED', `The ${kind} content is not valid: ${said}.`, problems);
 }
-
-/** ajv's errors as one sentence per offending value, the noise of failed `anyOf`/`oneOf` branches left out. */
-export function describe(errors: readonly ErrorObject[]): Problem[] {
-  const problems = new Map<string, Problem>();
-  for (const error of errors) {
-    if (error.keyword === 'anyOf' || error.keyword === 'oneOf') continue;
-    const problem = { path: pathOf(error), message: sentence(error) };
-    problems.set(`${problem.path} ${problem.message}`, problem);
-  }
-  const all = [...problems.values()];
-  return (
-    all.length > 0 ? all : errors.map((error) => ({ path: pathOf(error), message: sentence(error) }))
-  ).slice(0, 20);
-}
-
-function pathOf({ keyword, instancePath, params }: ErrorObject): string {
-  return keyword === 'discriminator' ? `${instancePath}/${params['tag']}` : instancePath;
-}
-
-function sentence(error: ErrorObject): string {
-  switch (error.keyword) {
-    case 'additionalProperties':
-      return `has the unknown field "${error.params['additionalProperty']}"; remove it`;
-    case 'required':
-      return `lacks the field "${error.params['missingProperty']}"`;
-    case 'enum':
-      return `must be one of ${JSON.stringify(error.params['allowedValues'])}`;
-    case 'const':
-      return `must be ${JSON.stringify(error.params['allowedValue'])}`;
-    case 'discriminator':
-      return 'must be one of the known values';
-    default:
-      return error.message ?? error.keyword;
-  }
-}
-
-/**
- * Patterns of a contract meet whatever a model writes, inside a process that serves everybody: a backtracking engine
- * would let `^(a+)+$` stop all of them. RE2's syntax has no backreferences and no look-around; those are refused.
- * https://github.com/google/re2/wiki/Syntax
- */
-const linearRegExp = Object.assign(
-  (pattern: string) => {
-    const compiled = RE2JS.compile(RE2JS.translateRegExp(pattern));
-    // ajv tells patterns apart by their text.
-    return { test: (text: string) => compiled.matcher(text).find(), toString: () => pattern };
-  },
-  // Only for ajv's stand-alone code, which is not made here.
-  { code: '' },
-);

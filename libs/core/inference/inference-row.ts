@@ -1,4 +1,5 @@
 import type { DataClass } from '../clearance/clearance.js';
+import type { ContractOutcome } from '../contract/ladder.js';
 
 /** How the arm of an inference was found. */
 export type Assignment = 'split' | 'override' | 'random';
@@ -33,6 +34,10 @@ export interface InferenceOpening {
   readonly apiKey: string | null;
   /** Team of that key. */
   readonly team: string | null;
+  /** The inference whose request this one got a copy of; null where a caller asked for it. */
+  readonly shadowOf: string | null;
+  /** Whether it was answered without a model call; null where the endpoint keeps no answers. */
+  readonly cacheHit: boolean | null;
   /** The body sent to the model endpoint, as sent. */
   readonly request: string;
 }
@@ -42,7 +47,7 @@ export interface InferenceClosing {
   readonly status: InferenceStatus;
   readonly errorCode: string | null;
   readonly errorMessage: string | null;
-  /** Model endpoint, model and replica of the last attempt. */
+  /** Model endpoint, model and replica of the last attempt; tokens and cost below are those of all that answered. */
   readonly modelEndpoint: string | null;
   readonly model: string | null;
   readonly replica: string | null;
@@ -60,6 +65,10 @@ export interface InferenceClosing {
   readonly cacheWriteInputTokens: number | null;
   /** Of the completion tokens, those the model thought with. */
   readonly reasoningTokens: number | null;
+  /** How the output contract was met, or not; null where nothing was held against one. */
+  readonly contractOutcome: ContractOutcome | null;
+  /** JSON text of a list of `ContractRung`. */
+  readonly contractRungs: string | null;
   readonly costMicroUsd: number | null;
   readonly latencyMs: number | null;
   /** Time to the first content of the answer. */

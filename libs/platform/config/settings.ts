@@ -151,6 +151,22 @@ export const SETTINGS = {
     default: 30_000,
     description: 'Longest wait for a free replica, in milliseconds; beyond it 429.',
   },
+  CATENA_SHADOW_MAX: {
+    type: 'integer',
+    minimum: 0,
+    maximum: 100_000,
+    default: 64,
+    description:
+      'Most copies of requests under way to shadows at a time; more are dropped and counted. 0: no shadows.',
+  },
+  CATENA_CACHE_MAX_BYTES: {
+    type: 'integer',
+    minimum: 0,
+    maximum: 68_719_476_736,
+    default: 67_108_864,
+    description:
+      'Most memory for answers kept by gateways, of endpoints with cacheTtlSeconds; those used longest ago go first. 0: none are kept.',
+  },
   CATENA_PROBE_INTERVAL_MS: {
     type: 'integer',
     minimum: 0,
@@ -218,6 +234,31 @@ export const SETTINGS = {
     ...timeout,
     default: 600_000,
     description: 'Longest time requests in flight get to end when the gateway stops, in milliseconds.',
+  },
+  CATENA_REDIS_URL: {
+    type: 'string',
+    pattern: '^rediss?://[^/?#]+(/\\d{1,5})?$',
+    description:
+      'Redis or Valkey through which several gateways share their limits. Unset: each gateway counts for itself.',
+  },
+  CATENA_REDIS_FAILURE: {
+    type: 'string',
+    enum: ['local', 'open', 'closed'],
+    default: 'local',
+    description:
+      'What happens to requests under a limit while Redis is away. local: each gateway holds them to the limits by itself. open: they pass. closed: they are refused (503).',
+  },
+  CATENA_REDIS_TIMEOUT_MS: {
+    ...timeout,
+    maximum: 60_000,
+    default: 50,
+    description: 'Longest wait for a decision of Redis, in milliseconds; then as if it were away.',
+  },
+  CATENA_REDIS_PREFIX: {
+    type: 'string',
+    pattern: '^[A-Za-z0-9:_.-]{1,64}$',
+    default: 'catena',
+    description: 'What the keys in Redis begin with.',
   },
   CATENA_WEBHOOK_PRIVATE_HOSTS: {
     type: 'string',

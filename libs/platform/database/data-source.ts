@@ -15,6 +15,8 @@ import { Review1795305600012 } from '../../../migrations/1795305600012-review.js
 import { Callers1795305600013 } from '../../../migrations/1795305600013-callers.js';
 import { Protocols1795305600014 } from '../../../migrations/1795305600014-protocols.js';
 import { CostAndClearance1795305600016 } from '../../../migrations/1795305600016-cost-and-clearance.js';
+import { Contracts1795305600017 } from '../../../migrations/1795305600017-contracts.js';
+import { ShadowsAndCache1795305600018 } from '../../../migrations/1795305600018-shadows-and-cache.js';
 import { RunPages1795305600020 } from '../../../migrations/1795305600020-run-pages.js';
 import { readInt8AsNumber } from './int8.js';
 
@@ -36,6 +38,8 @@ const migrations = [
   Callers1795305600013,
   Protocols1795305600014,
   CostAndClearance1795305600016,
+  Contracts1795305600017,
+  ShadowsAndCache1795305600018,
   RunPages1795305600020,
 ];
 

@@ -3,18 +3,22 @@ import type { GatewayError } from '../http/gateway-error.js';
 import { sendError } from '../http/respond.js';
 import type { Fields } from '../providers/canonical.js';
 import type { ChatRequest } from './chat-request.js';
+import type { ExchangeServices } from './exchange-services.js';
 import type { StreamWriter } from './ingress.js';
+import type { Recipient, RecipientListener, Source } from './recipient.js';
 
+const CALLER_LEFT = {
+  code: 'client_closed_request',
+  message: 'The caller left before the answer was complete.',
+};
+const CUT = {
+  code: 'shutdown',
+  message: 'The gateway stopped, and could wait no longer for the answer to be complete.',
+};
 const JSON_TYPE = 'application/json; charset=utf-8';
 
-/** What can be held back while the caller reads more slowly. */
-interface Source {
-  pause(): void;
-  resume(): void;
-}
-
 /** Writes the answer of an admitted request; every answer says what ran. */
-export class AnswerWriter {
+export class AnswerWriter implements Recipient {
   /** The source is held back until the caller has read. */
   isPaused = false;
   /** Undefined where chunks go out as they are. */
@@ -26,18 +30,32 @@ export class AnswerWriter {
     private readonly requestId: string,
     /** Names and values of the headers that tell what answers. */
     private readonly servedHeaders: readonly string[],
-    /** Longest time without progress towards the caller, in milliseconds. */
-    private readonly stallTimeoutMs: number,
+    private readonly services: Pick<ExchangeServices, 'drain' | 'stallTimeoutMs'>,
     private readonly request: ChatRequest,
   ) {
     const { ingress, streamed } = request;
     if (streamed && ingress.openStream) this.writer = ingress.openStream(request);
   }
 
+  get whyGone(): typeof CALLER_LEFT {
+    return this.services.drain.isOver ? CUT : CALLER_LEFT;
+  }
+
+  watch(listener: RecipientListener): boolean {
+    const { response } = this;
+    if (response.closed) return false;
+    // Also comes after the last byte went out.
+    response.on('close', () => {
+      if (!response.writableFinished) listener.onRecipientGone();
+    });
+    return true;
+  }
+
   /** A chat completion as the caller's protocol has it. @param body its bytes. */
   written(body: Buffer, completion: unknown): Buffer {
     const { writeAnswer } = this.request.ingress;
-    return writeAnswer ? Buffer.from(writeAnswer(completion as Fields, this.request)) : body;
+    const text = writeAnswer && writeAnswer(completion as Fields, this.request);
+    return text === undefined ? body : Buffer.from(text);
   }
 
   /** An answer in one piece. */
@@ -91,12 +109,13 @@ export class AnswerWriter {
     });
   }
 
-  /**
-   * A caller that reads nothing would hold a replica's place and a socket for as long as it likes. Node closes the
-   * connection when no byte has moved for this long; a slow one that moves lives on.
-   */
-  watchStall(): void {
-    this.response.socket?.setTimeout(this.stallTimeoutMs);
+  /** What it has not read yet does not wait for ever. */
+  finish(): void {
+    if (this.response.writableLength > 0) this.watchStall();
+  }
+
+  drop(): void {
+    this.response.destroy();
   }
 
   /** An error after the first content is an event of its own, and no `[DONE]` follows it. */
@@ -106,6 +125,14 @@ export class AnswerWriter {
     if (writer) response.end(failure ? writer.fail(failure) : writer.end(held));
     else
       response.end(failure ? `data: ${this.request.ingress.writeError(failure)}\n\n` : Buffer.concat(held));
+  }
+
+  /**
+   * A caller that reads nothing would hold a replica's place and a socket for as long as it likes. Node closes the
+   * connection when no byte has moved for this long; a slow one that moves lives on.
+   */
+  private watchStall(): void {
+    this.response.socket?.setTimeout(this.services.stallTimeoutMs);
   }
 
   private bytesOf(events: readonly Buffer[]): Buffer {

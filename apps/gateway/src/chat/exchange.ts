@@ -1,19 +1,21 @@
-import type { ServerResponse } from 'node:http';
 import type { DataClass } from '#libs/core/clearance/clearance.js';
 import { AttemptPlanner } from '../dispatch/attempt-planner.js';
-import type { QueueTicket, ReplicaLane, ReplicaWaiter } from '../dispatch/replica-lane.js';
+import type { Lane } from '../dispatch/lane.js';
+import type { QueueTicket, ReplicaWaiter } from '../dispatch/replica-lane.js';
 import type { Replica, Seat } from '../dispatch/replica.js';
 import { UpstreamCall, type UpstreamListener } from '../dispatch/upstream-call.js';
 import type { ClockedStream, RunningClocks, StreamClock } from '../dispatch/stream-clocks.js';
-import type { UpstreamFailure } from '../dispatch/upstream-failure.js';
+import { UpstreamFailure } from '../dispatch/upstream-failure.js';
 import type { GatewayError } from '../http/gateway-error.js';
+import type { Fields } from '../providers/canonical.js';
 import { parseAnswer, readAnswer, type AnswerFacts } from '../providers/openai/openai-answer.js';
 import type { SpooledInference, SpoolListener } from '../spool/spool.js';
-import { AnswerWriter } from './answer-writer.js';
 import type { ExchangeServices } from './exchange-services.js';
-import { noCompletion, queueFull, queueTimedOut, silent, tookTooLong, unavailable } from './failures.js';
+import { failed, noAnswer, queueFull, queueTimedOut, silent, tookTooLong, unavailable } from './failures.js';
 import { guarded } from './guarded.js';
-import type { Ending, Inference } from './inference.js';
+import type { Ending, Inference, Told } from './inference.js';
+import type { Recipient, RecipientListener } from './recipient.js';
+import { nowS } from './now.js';
 import { internalError, refusedBySpool } from './refusals.js';
 import { StreamRelay } from './stream-relay.js';
 import { upstreamHeaders } from './upstream-headers.js';
@@ -23,13 +25,14 @@ import { upstreamHeaders } from './upstream-headers.js';
  * of the queue and of the upstream, instead of promises and closures per request. The order it keeps:
  * opening in the spool → attempts upstream → closing in the spool → last bytes to the caller.
  */
-export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener, ClockedStream {
+export class Exchange
+  implements SpoolListener, ReplicaWaiter, UpstreamListener, ClockedStream, RecipientListener
+{
   private readonly planner: AttemptPlanner;
-  private readonly answerer: AnswerWriter;
   private spooled: SpooledInference | undefined;
   private call: UpstreamCall | undefined;
   private ticket: QueueTicket | undefined;
-  private lane: ReplicaLane | undefined;
+  private lane: Lane | undefined;
   private lastReplica: Replica | undefined;
   seat: Seat | undefined;
   private backoff: NodeJS.Timeout | undefined;
@@ -43,7 +46,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener,
   private opened = false;
   /** The deadline passed before the opening was in the spool. */
   private expired = false;
-  private clientGone = false;
+  private recipientGone = false;
 
   private relay: StreamRelay | undefined;
   /** Whether content has gone out: from then on there is no other attempt and no status to set. */
@@ -56,21 +59,11 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener,
   constructor(
     private readonly services: ExchangeServices,
     private readonly inference: Inference,
-    private readonly response: ServerResponse,
-    requestId: string,
+    private readonly recipient: Recipient,
     /** `performance.now()` at the arrival of the request. */
     private readonly startedMs: number,
   ) {
-    this.answerer = new AnswerWriter(
-      response,
-      inference.id,
-      requestId,
-      inference.identity.headers,
-      services.stallTimeoutMs,
-      inference.request,
-    );
-    const { retry } = inference.assigned.arm.chain.content;
-    this.planner = new AttemptPlanner(inference.generations, retry, Math.random, inference);
+    this.planner = new AttemptPlanner(inference.generations, inference.retry, Math.random, inference);
   }
 
   /** @throws GatewayError 503 when the spool is full. */
@@ -81,8 +74,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener,
     } catch (error) {
       throw refusedBySpool(error);
     }
-    if (this.response.closed) this.clientGone = true;
-    else this.response.on('close', () => this.onClientGone());
+    if (!this.recipient.watch(this)) this.recipientGone = true;
     this.deadline = setTimeout(() => this.onDeadline(), services.totalTimeoutMs);
   }
 
@@ -95,13 +87,17 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener,
       this.inference.reservation?.release();
       const refusal = refusedBySpool(error);
       this.services.refused.inc({ code: refusal.code });
-      if (!this.clientGone) this.answerer.sendRefusal(refusal);
+      if (!this.recipientGone) this.recipient.sendRefusal(refusal);
+      this.recipient.finish();
       return;
     }
     this.opened = true;
-    if (this.clientGone) this.cancel();
+    if (this.recipientGone) this.cancel();
     else if (this.expired) this.onDeadline();
-    else this.attempt();
+    else {
+      this.attempt();
+      this.inference.copies?.send();
+    }
   }
 
   @guarded
@@ -142,17 +138,23 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener,
   onAnswer(body: Buffer): void {
     if (this.ended) return;
     const parsed = parseAnswer(body);
-    const { provider } = this.inference;
-    const completion = provider.readAnswer ? provider.readAnswer(parsed, nowS()) : parsed;
-    const facts = readAnswer(completion);
+    const { form, provider, request } = this.inference;
+    const completion = provider.readAnswer && !form ? provider.readAnswer(parsed, nowS()) : parsed;
+    const facts = form ? form.readAnswer(completion, request) : readAnswer(completion);
     if (facts) {
-      const kept = completion === parsed ? body : Buffer.from(JSON.stringify(completion));
       this.lane!.succeeded(this.lastReplica!, this.seat);
-      this.answer = this.answerer.written(kept, completion);
-      this.end({ status: 'ok', facts }, kept);
+      const held = this.inference.hold(facts, true);
+      if (held?.violation) {
+        this.keepBack(held.violation, facts, body);
+        return;
+      }
+      const given = held?.repaired ? { ...(completion as Fields), choices: held.repaired } : completion;
+      const kept = given === parsed ? body : Buffer.from(JSON.stringify(given));
+      this.answer = this.recipient.written(kept, given);
+      this.end({ status: 'ok', facts }, form ? this.inference.keptAnswer(kept, given) : kept);
       return;
     }
-    this.onFailure(noCompletion(body, parsed, this.lastReplica!.baseUrl));
+    this.onFailure(noAnswer(body, parsed, this.lastReplica!.baseUrl, form?.answer));
   }
 
   @guarded
@@ -162,7 +164,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener,
     const ready = relay.take(events);
     if (ready) {
       if (!this.committed) this.commit();
-      this.answerer.write(ready, this.call!);
+      this.recipient.write(ready, this.call!);
     }
     if (relay.failure) this.breakOff(relay.failure);
     else if (relay.isComplete) this.completeStream();
@@ -178,7 +180,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener,
   }
 
   get isPaused(): boolean {
-    return this.answerer.isPaused || !this.call!.isSent;
+    return this.recipient.isPaused || !this.call!.isSent;
   }
 
   get contents(): number {
@@ -192,23 +194,19 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener,
   }
 
   @guarded
-  onFailure(failure: UpstreamFailure): void {
+  onFailure(told: UpstreamFailure): void {
     if (this.ended) return;
     this.stopClocks();
-    if (this.call) this.lane!.failed(this.call.replica, this.seat, failure);
+    if (this.call) this.lane!.failed(this.call.replica, this.seat, told);
+    const { contract } = this.inference;
+    const failure = contract && this.call ? contract.failed(told, this.inference.generation) : told;
     if (this.committed) {
       this.fail(failure);
       return;
     }
-    const next = this.planner.next({
-      mayRetry: failure.mayRetry,
-      mayFallBack: failure.mayFallBack,
-      retryAfterMs: failure.details.retryAfterMs,
-      remainingMs: this.services.totalTimeoutMs - this.elapsedMs(),
-      budget: this.lane?.retryBudget,
-    });
-    if (this.planner.lacksBudget)
-      this.services.retriesDenied.inc({ model_endpoint: this.inference.generation.modelEndpoint });
+    const remainingMs = this.services.totalTimeoutMs - this.elapsedMs();
+    const next = this.planner.next(failed(failure, remainingMs, this.lane?.retryBudget));
+    if (this.planner.lacksBudget) this.retryDenied();
     if (!next) {
       this.fail(failure);
       return;
@@ -221,32 +219,32 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener,
 
   @guarded
   onClosed(error: Error | undefined): void {
-    if (this.clientGone) return;
-    const failure = error ? refusedBySpool(error) : this.failure;
-    if (this.committed || (this.relay && !failure)) this.answerer.endStream(failure, this.relay!.held);
-    else if (failure) this.answerer.sendError(failure);
-    else this.answerer.sendAnswer(this.answer!);
-    if (this.response.writableLength > 0) this.answerer.watchStall();
+    if (!this.recipientGone) {
+      const failure = error ? refusedBySpool(error) : this.failure;
+      if (this.committed || (this.relay && !failure)) this.recipient.endStream(failure, this.relay!.held);
+      else if (failure) this.recipient.sendError(failure);
+      else this.recipient.sendAnswer(this.answer!);
+    }
+    this.recipient.finish();
   }
 
   /** The gateway itself is at fault. The row is closed without the answer, for that may be what could not be handled. */
   onCrash(error: unknown): void {
-    const { response, services } = this;
+    const { recipient, services } = this;
     services.logger.error({ err: error, id: this.inference.id }, 'a request failed inside the gateway');
     try {
       this.leaveQueue();
       this.call?.abort();
       // Nobody watches over it any more. Before the opening is in the spool, onOpened sees that the caller is gone.
       if (this.closing || !this.opened) {
-        response.destroy();
+        recipient.drop();
         return;
       }
       this.failure = internalError(this.inference.id);
-      const { code, message } = this.failure;
-      this.end({ status: 'error', error: { code, message } }, undefined);
+      this.end({ status: 'error', error: this.failure }, undefined);
     } catch (again) {
       services.logger.error({ err: again, id: this.inference.id }, 'a failed request could not be ended');
-      response.destroy();
+      recipient.drop();
     }
   }
 
@@ -265,7 +263,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener,
   }
 
   /** Credential, prices and replica are all the lane's, so that none of them outlives the others. */
-  private send(lane: ReplicaLane, replica: Replica): void {
+  private send(lane: Lane, replica: Replica): void {
     const { inference } = this;
     const { streamed, wantsUsage } = inference.request;
     this.lastReplica = replica;
@@ -280,7 +278,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener,
       );
       this.clocks = this.services.clocks.start(this);
     }
-    const path = inference.provider.path(replica.path, inference.generation.model, lane.apiVersion);
+    const path = inference.path(replica.path, lane.apiVersion);
     this.call.start(path, upstreamHeaders(inference, lane), inference.body);
   }
 
@@ -288,14 +286,39 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener,
     this.committed = true;
     this.ttftMs = this.elapsedMs();
     this.lane!.began(this.lastReplica!, this.seat);
-    this.answerer.beginStream();
+    this.recipient.beginStream();
   }
 
   private completeStream(): void {
     this.call!.complete();
     this.lane!.succeeded(this.lastReplica!, this.seat);
     const { text, facts } = this.relay!.answer.assemble();
-    this.end({ status: 'ok', facts }, Buffer.from(text));
+    const violation = this.inference.hold(facts, false)?.violation;
+    if (violation && !this.committed) {
+      this.keepBack(violation, facts, Buffer.from(text));
+      return;
+    }
+    this.failure = violation?.toError(this.inference.generation.modelEndpoint, undefined);
+    const told = violation && { error: violation };
+    this.end({ status: violation ? 'error' : 'ok', ...told, facts }, Buffer.from(text));
+  }
+
+  /** An answer that the output contract does not let through, before any of it has gone out: asks again, or fails. */
+  private keepBack(violation: UpstreamFailure, facts: AnswerFacts, body: Buffer): void {
+    this.stopClocks();
+    this.call = undefined;
+    this.relay = undefined;
+    this.lastReplica = undefined; // none to avoid: it holds the conversation
+    this.inference.rejected(facts);
+    const mayReask = this.inference.contract!.mayReask && this.elapsedMs() < this.services.totalTimeoutMs;
+    const hasBudget = mayReask && (this.lane!.retryBudget.take() || this.retryDenied());
+    if (hasBudget && this.inference.reask()) this.attempt();
+    else this.onFailure(new UpstreamFailure(violation.code, violation.message, { body }));
+  }
+
+  private retryDenied(): false {
+    this.services.retriesDenied.inc({ model_endpoint: this.inference.generation.modelEndpoint });
+    return false;
   }
 
   private breakOff(failure: UpstreamFailure): void {
@@ -307,8 +330,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener,
     this.call?.abort();
     const { modelEndpoint } = this.inference.generation;
     this.failure = failure.toError(modelEndpoint, this.lastReplica?.baseUrl);
-    const { code, message } = failure;
-    this.endPartial('error', { code, message }, failure.details.body);
+    this.endPartial('error', failure, failure.details.body);
   }
 
   @guarded
@@ -323,11 +345,9 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener,
     this.fail(tookTooLong(this.services.totalTimeoutMs));
   }
 
-  /** Also called after the last byte went out; then there is nothing to do. */
   @guarded
-  private onClientGone(): void {
-    if (this.response.writableFinished) return;
-    this.clientGone = true;
+  onRecipientGone(): void {
+    this.recipientGone = true;
     if (this.ended) {
       this.call?.abort();
       return;
@@ -339,8 +359,7 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener,
   private cancel(): void {
     this.leaveQueue();
     this.call?.abort();
-    const message = 'The caller left before the answer was complete.';
-    this.endPartial('cancelled', { code: 'client_closed_request', message }, undefined);
+    this.endPartial('cancelled', this.recipient.whyGone, undefined);
   }
 
   private stopClocks(): void {
@@ -356,40 +375,26 @@ export class Exchange implements SpoolListener, ReplicaWaiter, UpstreamListener,
   }
 
   /** With what has come of a stream; else with the body of a failed answer, where there is one. */
-  private endPartial(
-    status: 'error' | 'cancelled',
-    error: { readonly code: string; readonly message: string },
-    body: Buffer | undefined,
-  ): void {
+  private endPartial(status: 'error' | 'cancelled', error: Told, body: Buffer | undefined): void {
     const partial = this.relay?.partial(this.inference.body.length);
     if (partial) this.end({ status, error, facts: partial.facts }, Buffer.from(partial.text));
     else this.end({ status, error }, body);
   }
 
-  private end(
-    ending: Omit<Ending, 'latencyMs' | 'ttftMs'> & { facts?: AnswerFacts },
-    response: Buffer | undefined,
-  ): void {
+  private end(ending: Omit<Ending, 'latencyMs' | 'ttftMs'>, response: Buffer | undefined): void {
     this.ended = true;
     clearTimeout(this.deadline);
     this.stopClocks();
     const closing = this.inference.closing({ ...ending, latencyMs: this.elapsedMs(), ttftMs: this.ttftMs });
-    const { replacedBody } = this.inference;
+    const { replacedBody, cacheSlot } = this.inference;
+    if (cacheSlot && response) cacheSlot.keep(closing, response);
     this.inference.reservation?.settle(closing);
-    this.services.spool.close(
-      this.spooled!,
-      closing,
-      replacedBody,
-      response && this.inference.kept(response),
-    );
+    const kept = response && this.inference.kept(response);
+    this.services.spool.close(this.spooled!, closing, replacedBody, kept);
     this.closing = true;
   }
 
   private elapsedMs(): number {
     return performance.now() - this.startedMs;
   }
-}
-
-function nowS(): number {
-  return Math.floor(Date.now() / 1000);
 }

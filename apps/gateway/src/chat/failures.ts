@@ -1,6 +1,7 @@
 import { errors } from 'undici';
+import type { FailedAttempt } from '../dispatch/attempt-planner.js';
 import { retryAfterOf } from '../dispatch/drain-rate.js';
-import type { ReplicaLane } from '../dispatch/replica-lane.js';
+import type { Lane } from '../dispatch/lane.js';
 import type { StreamClock } from '../dispatch/stream-clocks.js';
 import type { UpstreamCall } from '../dispatch/upstream-call.js';
 import { failureOfError, UpstreamFailure } from '../dispatch/upstream-failure.js';
@@ -12,6 +13,15 @@ import type { ExchangeServices } from './exchange-services.js';
  * `modelEndpoint` a name.
  */
 
+/** A failure, as the planner of the next attempt wants it. @param budget of the model endpoint it failed at. */
+export function failed(
+  { mayRetry, mayFallBack, details }: UpstreamFailure,
+  remainingMs: number,
+  budget: FailedAttempt['budget'],
+): FailedAttempt {
+  return { mayRetry, mayFallBack, retryAfterMs: details.retryAfterMs, remainingMs, budget };
+}
+
 export function unavailable(modelEndpoint: string): UpstreamFailure {
   return new UpstreamFailure(
     'model_endpoint_unavailable',
@@ -20,7 +30,7 @@ export function unavailable(modelEndpoint: string): UpstreamFailure {
 }
 
 /** More wait than may, or it would wait longer than anyone may. */
-export function queueFull(modelEndpoint: string, lane: ReplicaLane): UpstreamFailure {
+export function queueFull(modelEndpoint: string, lane: Lane): UpstreamFailure {
   return new UpstreamFailure(
     'queue_full',
     `All replicas of "${modelEndpoint}" are busy and the queue is full; try again later.`,
@@ -28,7 +38,7 @@ export function queueFull(modelEndpoint: string, lane: ReplicaLane): UpstreamFai
   );
 }
 
-export function queueTimedOut(modelEndpoint: string, lane: ReplicaLane): UpstreamFailure {
+export function queueTimedOut(modelEndpoint: string, lane: Lane): UpstreamFailure {
   return new UpstreamFailure(
     'queue_timeout',
     `No replica of "${modelEndpoint}" became free in time; try again later.`,
@@ -60,14 +70,21 @@ export function tookTooLong(totalTimeoutMs: number): UpstreamFailure {
   );
 }
 
-/** 200 with something else than a chat completion. @param parsed the body's JSON, where it is any. */
-export function noCompletion(body: Buffer, parsed: unknown, at: string): UpstreamFailure {
+/**
+ * 200 with something else than an answer.
+ * @param parsed the body's JSON, where it is any.
+ * @param answer what was asked for.
+ */
+export function noAnswer(
+  body: Buffer,
+  parsed: unknown,
+  at: string,
+  answer = 'chat completion',
+): UpstreamFailure {
   const { message } = readError(parsed);
   return message === undefined
-    ? new UpstreamFailure(
-        'upstream_malformed',
-        `${at} answered 200 with something that is no chat completion.`,
-        { body },
-      )
+    ? new UpstreamFailure('upstream_malformed', `${at} answered 200 with something that is no ${answer}.`, {
+        body,
+      })
     : new UpstreamFailure('upstream_error', `${at} answered 200 with an error: ${message}`, { body });
 }

@@ -1,6 +1,7 @@
 import type { GatewayError } from '../http/gateway-error.js';
 import type { Fields } from '../providers/canonical.js';
 import type { ChatRequest } from './chat-request.js';
+import type { Form } from './form.js';
 
 /**
  * A protocol that callers speak: pure transforms between it and the canonical form, which is OpenAI's chat completion.
@@ -16,8 +17,13 @@ export interface Ingress {
   readRequest(body: Buffer, unitHeader: string | undefined): ChatRequest;
   /** Where its clients look for the id of a request, beside `x-request-id`. */
   readonly requestIdHeader?: string;
-  /** An answer in one piece. @param completion a chat completion with at least one choice. */
-  readonly writeAnswer?: (completion: Fields, request: ChatRequest) => string;
+  /** Of its requests inside, where that is not the chat completion. */
+  readonly form?: Form;
+  /**
+   * An answer in one piece. @param completion a chat completion with at least one choice, or what `form` reads.
+   * @returns undefined where its bytes go out as they came.
+   */
+  readonly writeAnswer?: (completion: Fields, request: ChatRequest) => string | undefined;
   /** A body that tells an error. */
   writeError(error: GatewayError): string;
   readonly openStream?: (request: ChatRequest) => StreamWriter;

@@ -1,5 +1,5 @@
 import type { Generation } from '#libs/core/content/types.js';
-import { OUTPUT_LIMITS } from '../providers/openai/openai-request.js';
+import { OUTPUT_LIMITS } from '../providers/canonical.js';
 
 /** By fallback: contents of chains are never changed. */
 const known = new WeakMap<Generation, Generation>();

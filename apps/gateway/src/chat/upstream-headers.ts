@@ -1,8 +1,8 @@
-import type { ReplicaLane } from '../dispatch/replica-lane.js';
+import type { Lane } from '../dispatch/lane.js';
 import type { Inference } from './inference.js';
 
 /** What goes upstream beside the body of the attempt that runs: names and values, one after the other. */
-export function upstreamHeaders(inference: Inference, lane: ReplicaLane): string[] {
+export function upstreamHeaders(inference: Inference, lane: Lane): string[] {
   const headers = [
     'content-type',
     'application/json',

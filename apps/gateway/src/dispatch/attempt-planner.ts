@@ -17,7 +17,7 @@ export interface FailedAttempt {
   /** What is left of the request's time, in milliseconds. */
   readonly remainingMs: number;
   /** Of the model endpoint it failed at; undefined where that is gone. */
-  readonly budget: RetryBudget | undefined;
+  readonly budget: Pick<RetryBudget, 'take'> | undefined;
 }
 
 /** Says which generations may run at all. */

@@ -117,19 +117,67 @@ class Request implements ReplicaWaiter, GenerationGate {
   }
 }
 
+/** A copy of a request, which takes what is idle and gives way. */
+class Copy implements ReplicaWaiter {
+  readonly model = 'm';
+  readonly promptBytes = 100;
+  readonly affinityKey = 1;
+  seat: Seat | undefined;
+  replica: Replica | undefined;
+  gaveWay = false;
+
+  constructor(
+    readonly dataClass: DataClass,
+    private readonly place: Place,
+  ) {
+    this.replica = place.lane.lend(this, this);
+    // The promise.
+    if (this.replica) expect(isCleared(place.clearance, dataClass)).toBe(true);
+  }
+
+  giveWay(): void {
+    this.gaveWay = true;
+    this.finish();
+  }
+
+  finish(): void {
+    const { replica } = this;
+    this.replica = undefined;
+    if (replica) this.place.lane.returnLent(replica, this.seat, this);
+  }
+
+  onReplica(): void {
+    throw new Error('A copy does not wait.');
+  }
+  onQueueTimeout(): void {
+    throw new Error('A copy does not wait.');
+  }
+  onRefused(): void {
+    throw new Error('A copy does not wait.');
+  }
+}
+
 describe('planner and lanes together', () => {
   const dataClass = fc.constantFrom(...DATA_CLASSES);
   const step = fc.oneof(
-    fc.record({
-      send: dataClass,
-      generations: fc.array(fc.nat(LANES - 1), { minLength: 1, maxLength: 4 }),
-      maxAttempts: fc.integer({ min: 1, max: 3 }),
-    }),
-    fc.record({ finish: fc.nat(20), how: fc.constantFrom('ok' as const, 'failed' as const) }),
-    fc.record({ clear: fc.nat(LANES - 1), clearance: dataClass }),
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        send: dataClass,
+        generations: fc.array(fc.nat(LANES - 1), { minLength: 1, maxLength: 4 }),
+        maxAttempts: fc.integer({ min: 1, max: 3 }),
+      }),
+    },
+    {
+      weight: 4,
+      arbitrary: fc.record({ finish: fc.nat(15), how: fc.constantFrom('ok' as const, 'failed' as const) }),
+    },
+    { weight: 1, arbitrary: fc.record({ clear: fc.nat(LANES - 1), clearance: dataClass }) },
+    { weight: 2, arbitrary: fc.record({ copy: dataClass, to: fc.nat(LANES - 1) }) },
+    { weight: 1, arbitrary: fc.record({ finishCopy: fc.nat(10) }) },
   );
 
-  it('never give a replica to what it is not cleared for, whatever waits, fails and changes meanwhile', () => {
+  it('never give a replica to what it is not cleared for, nor let anyone wait for a copy, whatever waits, fails and changes meanwhile', () => {
     const ends = new Map<string, number>();
     fc.assert(
       fc.property(
@@ -142,10 +190,18 @@ describe('planner and lanes together', () => {
             return place;
           });
           const requests: Request[] = [];
+          const copies: Copy[] = [];
           for (const one of steps) {
             if ('send' in one) requests.push(new Request(one.send, places, one.generations, one.maxAttempts));
             else if ('clear' in one) places[one.clear]!.clear(one.clearance);
+            else if ('copy' in one) copies.push(new Copy(one.copy, places[one.to]!));
+            else if ('finishCopy' in one) copies[one.finishCopy]?.finish();
             else requests[one.finish]?.finish(one.how);
+            for (const { lane } of places) {
+              expect(lane.replicas.every(({ outstanding }) => outstanding <= 1)).toBe(true);
+              // Nobody waits while a copy has what it could have.
+              if (lane.queued > 0) expect(lane.lentPlaces).toBe(0);
+            }
             for (const { ticket, place, dataClass } of requests)
               if (ticket) expect(isCleared(place.clearance, dataClass)).toBe(true);
           }
@@ -156,11 +212,25 @@ describe('planner and lanes together', () => {
             expect(ended).toBeDefined();
             ends.set(ended!, (ends.get(ended!) ?? 0) + 1);
           }
+          for (const copy of copies) {
+            const end = copy.gaveWay ? 'gave way' : copy.replica ? 'runs' : 'ended';
+            ends.set(end, (ends.get(end) ?? 0) + 1);
+            copy.finish();
+          }
+          for (const { lane } of places)
+            expect(lane.replicas.map(({ outstanding }) => outstanding)).toEqual(lane.replicas.map(() => 0));
         },
       ),
       { numRuns: 5000 },
     );
-    for (const end of ['ok', 'model_endpoint_not_cleared', 'queue_full', 'upstream_error'])
+    for (const end of [
+      'ok',
+      'model_endpoint_not_cleared',
+      'queue_full',
+      'upstream_error',
+      'gave way',
+      'runs',
+    ])
       expect([end, (ends.get(end) ?? 0) > 100]).toEqual([end, true]);
   });
 });

@@ -9,7 +9,8 @@ const LOAD_TIMEOUT_MS = 1000;
 /** What a server said when asked beside its work. */
 interface Said {
   readonly status: number;
-  readonly body: string;
+  /** Undefined where it is larger than anybody wants to know. */
+  readonly body: string | undefined;
 }
 
 /** Asks a replica about itself. Redirects are not followed. */
@@ -42,19 +43,19 @@ export class ReplicaClient {
   /** Ids of the models it serves, adapters among them; undefined where it does not tell. @throws Error of the connection. */
   async listModels(): Promise<ReadonlySet<string> | undefined> {
     const { status, body } = await this.get(`${this.baseUrl}/models`);
-    if (status !== 200) return undefined;
+    if (status !== 200 || body === undefined) return undefined;
     const ids = modelIds(body);
     return ids.length > 0 ? new Set(ids) : undefined;
   }
 
-  /** @returns undefined where it offers no metrics that are known. @throws Error of the connection, or for 5xx. */
+  /** @returns undefined where it offers no metrics that can be read. @throws Error of the connection, or for 5xx. */
   async readLoad(): Promise<ReportedLoad | undefined> {
     const { status, body } = await this.get(
       `${this.root}/metrics`,
       Math.min(LOAD_TIMEOUT_MS, this.timeoutMs),
     );
     if (status >= 500) throw new Error(`/metrics answered ${status}`);
-    return status === 200 ? readLoad(body) : undefined;
+    return status === 200 && body !== undefined ? readLoad(body) : undefined;
   }
 
   private async get(url: string, timeoutMs = this.timeoutMs): Promise<Said> {
@@ -67,12 +68,12 @@ export class ReplicaClient {
   }
 }
 
-async function textOf(body: Dispatcher.ResponseData['body']): Promise<string> {
+async function textOf(body: Dispatcher.ResponseData['body']): Promise<string | undefined> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > MAX_BYTES) throw new Error(`the answer is larger than ${MAX_BYTES} bytes`);
+    if (bytes > MAX_BYTES) return undefined;
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');

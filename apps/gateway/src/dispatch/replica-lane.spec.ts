@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { Breaker } from './breaker.js';
 import { ReplicaLane, type QueueTicket } from './replica-lane.js';
 import { Replica, type Seat } from './replica.js';
@@ -47,6 +47,90 @@ class Waiter {
 const nobody = new Waiter('', []);
 
 describe('ReplicaLane', () => {
+  beforeEach(() => {
+    clock.now = 0;
+  });
+
+  describe('lends', () => {
+    const given: string[] = [];
+    const borrower = (one: ReplicaLane, waiter = new Waiter('copy', [])) => {
+      const borrower = {
+        replica: undefined as Replica | undefined,
+        giveWay() {
+          given.push('gave way');
+          one.returnLent(borrower.replica!, waiter.seat, borrower);
+        },
+      };
+      borrower.replica = one.lend(waiter, borrower);
+      return borrower;
+    };
+    beforeEach(() => void (given.length = 0));
+
+    it('what is idle, the idlest first, and nothing while somebody waits', () => {
+      const two = lane(2, 2);
+      const taken = two.acquire(nobody, undefined) as Replica;
+      expect(borrower(two).replica).not.toBe(taken);
+      expect([borrower(two), borrower(two)].map(({ replica }) => replica !== undefined)).toEqual([
+        true,
+        true,
+      ]);
+      expect([two.isIdleFor('small'), borrower(two).replica]).toEqual([false, undefined]);
+      const one = lane(1, 1);
+      one.acquire(nobody, undefined);
+      const ticket = one.acquire(new Waiter('a', []), undefined) as QueueTicket;
+      expect([one.isIdleFor('small'), borrower(one).replica]).toEqual([false, undefined]);
+      one.leave(ticket);
+    });
+
+    it('nothing that is down, has a pause or lacks the model', () => {
+      const three = lane(3, 5);
+      const [down, failing, other] = three.replicas as [Replica, Replica, Replica];
+      down.isDown = true;
+      for (let n = 0; n < 2; n++) failing.breaker.failed(false, 0);
+      other.models = new Set(['large']);
+      down.models = failing.models = new Set(['small', 'large']);
+      three.compareModels();
+      clock.now = 60_000; // the pause is over, and the next request is a trial: not a copy's
+      expect([three.isIdleFor('small'), borrower(three).replica]).toEqual([false, undefined]);
+      expect([three.isIdleFor('large'), new Waiter('', []).seat]).toEqual([true, undefined]);
+    });
+
+    it('until a request finds no other place: then the last lent is given back, and no more than that', () => {
+      const one = lane(1, 3);
+      borrower(one);
+      const last = borrower(one);
+      borrower(one);
+      expect([one.lentPlaces, last.replica?.outstanding]).toEqual([3, 3]);
+      expect(one.acquire(nobody, undefined)).toBe(one.replicas[0]);
+      expect([given, one.lentPlaces, one.queued]).toEqual([['gave way'], 2, 0]);
+      one.acquire(nobody, undefined);
+      one.acquire(nobody, undefined);
+      expect([given.length, one.lentPlaces]).toEqual([3, 0]);
+      expect('timer' in (one.acquire(nobody, undefined) as object)).toBe(true);
+    });
+
+    it('also where nobody may wait, and does not count as full for it', () => {
+      const one = lane(1, 1, 0);
+      borrower(one);
+      expect(one.isFull).toBe(false);
+      expect(one.acquire(nobody, undefined)).toBe(one.replicas[0]);
+      expect([one.isFull, one.acquire(nobody, undefined)]).toEqual([true, undefined]);
+    });
+
+    it('without learning from it how fast a replica is, and leaves no work behind', () => {
+      const two = lane(2, 5);
+      const waiter = new Waiter('copy', []);
+      const { replica } = borrower(two, waiter);
+      clock.now = 10_000;
+      two.began(replica!, waiter.seat);
+      expect(replica!.pendingWork).toBe(0);
+      expect(replica!.cost(100)).toBe(100);
+      const other = borrower(two);
+      other.giveWay();
+      expect([other.replica!.pendingWork, other.replica!.outstanding <= 1]).toEqual([0, true]);
+    });
+  });
+
   it('takes the least busy replica, and equals in turn', () => {
     const three = lane(3, 10);
     const take = () => (three.acquire(nobody, undefined) as Replica).baseUrl;
@@ -85,6 +169,31 @@ describe('ReplicaLane', () => {
     one.acquire(nobody, undefined);
     expect(one.isFull).toBe(true);
     expect(one.acquire(nobody, undefined)).toBeUndefined();
+  });
+
+  it('lets eight wait though the queue moves too slowly, and no ninth, until it is seen to move faster', () => {
+    const one = lane(1, 1, 100, 1_000);
+    const busy = one.acquire(nobody, undefined) as Replica;
+    const wait = () => one.acquire(nobody, undefined);
+    const depart = (ms: number) => {
+      clock.now += ms;
+      one.release(busy, undefined);
+    };
+    for (let waiting = 0; waiting < 20; waiting++) wait();
+    // One a second, where nobody may wait for longer than one.
+    for (let gone = 0; gone < 13; gone++) {
+      expect(wait() === undefined).toBe(gone >= 5);
+      depart(1_000);
+    }
+    while (one.queued > 8) depart(1_000);
+    expect([one.queued, wait()]).toEqual([8, undefined]);
+    depart(1_000);
+    expect(wait()).toBeDefined();
+    for (let gone = 0; gone < 200; gone++) {
+      depart(1);
+      wait();
+    }
+    expect([one.queued, wait() === undefined]).toEqual([8, false]);
   });
 
   it('tells those who waited too long, and forgets those who left', async () => {

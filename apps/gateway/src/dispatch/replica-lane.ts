@@ -1,9 +1,11 @@
 import { isCleared, type DataClass } from '#libs/core/clearance/clearance.js';
+import { DEFAULT_STRUCTURED_OUTPUT, type StructuredOutput } from '#libs/core/contract/structured-output.js';
 import type { ModelPrices } from '#libs/core/cost/cost.js';
 import { OPENAI } from '../providers/openai/openai.provider.js';
 import type { Provider } from '../providers/provider.js';
 import { blames } from './blame.js';
 import { DrainRate } from './drain-rate.js';
+import { idlest, LentPlaces, type Borrower } from './lent-places.js';
 import { isOpenTo, ReplicaChooser, type AffinityCounts } from './replica-chooser.js';
 import { Replica, REQUEST_WORK, type Seat } from './replica.js';
 import { RetryBudget } from './retry-budget.js';
@@ -42,6 +44,7 @@ export class ReplicaLane {
   maxConcurrency = 1;
   prices: ModelPrices | undefined;
   provider: Provider = OPENAI;
+  structuredOutput: StructuredOutput = DEFAULT_STRUCTURED_OUTPUT;
   /** Version of the protocol that its replicas are asked for. */
   apiVersion = '';
   /** Names and values of the headers that all its replicas want: the credential, mostly. */
@@ -50,10 +53,11 @@ export class ReplicaLane {
   admitted = 0;
   /** Nothing but public data until it is told. */
   private clearance: DataClass = 'public';
-  readonly drain = new DrainRate();
+  readonly drain = new DrainRate(() => this.now());
   readonly retryBudget = new RetryBudget();
   private readonly chooser = new ReplicaChooser();
   private readonly queue = new Set<QueueTicket>();
+  private readonly lent = new LentPlaces();
 
   constructor(
     /** Of the model endpoint. */
@@ -73,7 +77,7 @@ export class ReplicaLane {
 
   /** Whether a request that came now would be turned away for lack of a free replica. */
   get isFull(): boolean {
-    if (!this.queueIsFull) return false;
+    if (!this.queueIsFull || this.lent.size > 0) return false;
     let isFailing = true;
     for (const { breaker, outstanding } of this.replicas) {
       if (!breaker.isClosed) continue;
@@ -91,7 +95,9 @@ export class ReplicaLane {
    */
   acquire(waiter: ReplicaWaiter, avoid: Replica | undefined): Replica | QueueTicket | undefined {
     if (!this.isClearedFor(waiter.dataClass)) return undefined;
-    const replica = this.queue.size === 0 ? this.pick(waiter, avoid, undefined) : undefined;
+    let replica = this.queue.size === 0 ? this.pick(waiter, avoid, undefined) : undefined;
+    if (!replica && this.lent.size > 0)
+      replica = this.lent.reclaim(() => this.pick(waiter, avoid, undefined));
     if (replica) {
       this.give(replica, waiter);
       return replica;
@@ -107,6 +113,31 @@ export class ReplicaLane {
     if (this.queue.size === 0) this.drain.begin();
     this.queue.add(ticket);
     return ticket;
+  }
+
+  /**
+   * Lends a replica that would else stand idle, to be given back with `returnLent`.
+   * @returns undefined where nothing is free, somebody waits, or it is not cleared.
+   */
+  lend(waiter: ReplicaWaiter, borrower: Borrower): Replica | undefined {
+    if (!this.isClearedFor(waiter.dataClass) || this.queue.size > 0) return undefined;
+    return this.lent.lend(this.replicas, this.maxConcurrency, this.chooser.modelsDiffer, waiter, borrower);
+  }
+
+  returnLent(replica: Replica, seat: Seat | undefined, borrower: Borrower): void {
+    this.lent.returned(borrower);
+    this.release(replica, seat);
+  }
+
+  /** Whether `lend` would find one for this model. */
+  isIdleFor(model: string): boolean {
+    const needed = this.chooser.modelsDiffer ? model : undefined;
+    return this.queue.size === 0 && idlest(this.replicas, this.maxConcurrency, needed) !== undefined;
+  }
+
+  /** Requests under way that give way to others. */
+  get lentPlaces(): number {
+    return this.lent.size;
   }
 
   /** Leaves the queue. */
@@ -273,7 +304,10 @@ export class ReplicaLane {
   }
 }
 
-/** So many may wait whatever the rate says: it may be of worse times. */
+/**
+ * So many may wait whatever the rate says: it is seen from those who have waited, and one of worse times that let nobody
+ * wait would never be seen to be wrong (docs/adr/0015-what-a-failure-costs.md).
+ */
 const ALWAYS_QUEUED = 8;
 /** Share of the time-out that one may expect to wait: rates vary, and who waits in vain has waited for the longest. */
 const HOPEFUL = 0.8;

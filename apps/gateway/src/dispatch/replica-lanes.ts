@@ -1,6 +1,7 @@
 import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { Agent, Pool } from 'undici';
 import type { DataClass } from '#libs/core/clearance/clearance.js';
+import { DEFAULT_STRUCTURED_OUTPUT, type StructuredOutput } from '#libs/core/contract/structured-output.js';
 import type { Settings } from '#libs/platform/config/settings.js';
 import type { Logger } from '#libs/platform/log/logger.js';
 import { Metrics } from '../metrics/metrics.js';
@@ -62,6 +63,10 @@ export class ReplicaLanes implements ProviderFinder, OnApplicationShutdown {
     return this.lanes.get(name)?.provider ?? OPENAI;
   }
 
+  structuredOutputOf(name: string): StructuredOutput {
+    return this.lanes.get(name)?.structuredOutput ?? DEFAULT_STRUCTURED_OUTPUT;
+  }
+
   /** Of one that is not there it is not known; there is nothing that could see anything either. */
   mayRun(name: string, dataClass: DataClass): boolean {
     return this.lanes.get(name)?.isClearedFor(dataClass) ?? true;
@@ -99,6 +104,7 @@ export class ReplicaLanes implements ProviderFinder, OnApplicationShutdown {
     lane.clear(modelEndpoint.clearance);
     const provider = PROVIDERS[modelEndpoint.protocol];
     lane.provider = provider;
+    lane.structuredOutput = modelEndpoint.structuredOutput;
     lane.apiVersion = modelEndpoint.apiVersion ?? provider.apiVersion ?? '';
     lane.headers = provider.headers(modelEndpoint.credential, lane.apiVersion);
     const before = new Map(lane.replicas.map((replica) => [replica.baseUrl, replica]));

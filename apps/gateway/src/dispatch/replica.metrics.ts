@@ -114,9 +114,9 @@ function* replicasOf(
     for (const replica of lane.replicas) yield [{ model_endpoint: key, replica: replica.id }, replica];
 }
 
-/** 1 and more: no request would get a replica at once. */
+/** 1 and more: no request would get a replica at once. Shadows would give way to it. */
 function saturationOf(lane: ReplicaLane): number {
-  let inFlight = lane.queued;
+  let inFlight = lane.queued - lane.lentPlaces;
   let places = 0;
   for (const { breaker, outstanding } of lane.replicas) {
     inFlight += outstanding;

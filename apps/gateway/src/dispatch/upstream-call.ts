@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { SseSplitter } from '#libs/core/sse/sse-splitter.js';
 import { readErrorBytes } from '../providers/openai/openai-error.js';
-import type { ReplicaLane } from './replica-lane.js';
+import type { Lane } from './lane.js';
 import type { Replica, Seat } from './replica.js';
 import {
   failureOfError,
@@ -47,7 +47,7 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
   private linger: NodeJS.Timeout | undefined;
 
   constructor(
-    private readonly lane: ReplicaLane,
+    private readonly lane: Lane,
     readonly replica: Replica,
     private readonly seat: Seat | undefined,
     private readonly streamed: boolean,

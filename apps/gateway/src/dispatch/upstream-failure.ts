@@ -21,6 +21,9 @@ const FAILURES = {
   upstream_refused_gateway: { status: 502, retry: false, fallback: true },
   /** The model endpoint refuses what the caller sent; it would do so again. */
   upstream_refused_request: { status: 400, retry: false, fallback: false },
+  /** It answers, but nothing that the chain lets through. It was asked again before, as often as the contract allows. */
+  output_contract_violated: { status: 502, retry: false, fallback: true },
+  output_truncated: { status: 502, retry: false, fallback: true },
   /** It may not see what the request carries; another one may. */
   model_endpoint_not_cleared: { status: 403, retry: false, fallback: true },
   model_endpoint_unavailable: { status: 503, retry: false, fallback: true },

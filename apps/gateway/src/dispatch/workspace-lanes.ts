@@ -1,4 +1,5 @@
 import type { DataClass } from '#libs/core/clearance/clearance.js';
+import type { StructuredOutput } from '#libs/core/contract/structured-output.js';
 import type { Provider } from '../providers/provider.js';
 import { keyIn } from '../snapshot/workspace-key.js';
 import type { ReplicaLane } from './replica-lane.js';
@@ -17,6 +18,10 @@ export class WorkspaceLanes {
 
   providerOf(modelEndpoint: string): Provider {
     return this.lanes.providerOf(keyIn(this.workspaceId, modelEndpoint));
+  }
+
+  structuredOutputOf(modelEndpoint: string): StructuredOutput {
+    return this.lanes.structuredOutputOf(keyIn(this.workspaceId, modelEndpoint));
   }
 
   mayRun(modelEndpoint: string, dataClass: DataClass): boolean {

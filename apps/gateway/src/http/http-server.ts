@@ -12,6 +12,7 @@ import { AllowedHosts } from '#libs/platform/access/allowed-hosts.js';
 import type { Settings } from '#libs/platform/config/settings.js';
 import type { Logger } from '#libs/platform/log/logger.js';
 import { LOGGER_TOKEN, SETTINGS_TOKEN } from '../settings.module.js';
+import { Drain } from './drain.js';
 import { errorBody, GatewayError } from './gateway-error.js';
 import { failRequest } from './respond.js';
 import { Routes } from './routes.js';
@@ -32,6 +33,7 @@ export class HttpServer implements BeforeApplicationShutdown {
 
   constructor(
     private readonly routes: Routes,
+    private readonly drain: Drain,
     @Inject(SETTINGS_TOKEN) private readonly settings: Settings,
     @Inject(LOGGER_TOKEN) private readonly logger: Logger,
   ) {
@@ -90,9 +92,13 @@ export class HttpServer implements BeforeApplicationShutdown {
     const drainMs = this.settings.CATENA_DRAIN_TIMEOUT_MS;
     const limit = setTimeout(() => {
       this.logger.warn({ drainMs }, 'requests still in flight were cut at shutdown');
+      this.drain.isOver = true;
       this.server.closeAllConnections();
     }, drainMs);
     await closed;
+    // Node's server has closed before its connections have: without them what is cut would be told of its end by the
+    // connections to replicas, which are closed next, and would blame these.
+    while (this.sockets.size > 0) await sleep(1);
     clearInterval(sweep);
     clearTimeout(silent);
     clearTimeout(limit);

@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
+import { Drain } from './drain.js';
 import { HttpServer } from './http-server.js';
 import { Routes } from './routes.js';
 
-@Module({ providers: [Routes, HttpServer], exports: [Routes] })
+@Module({ providers: [Drain, Routes, HttpServer], exports: [Drain, Routes] })
 export class HttpModule {}

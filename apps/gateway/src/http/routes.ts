@@ -78,7 +78,7 @@ export class Routes {
       404,
       'not_found_error',
       'unknown_route',
-      `There is no ${request.method} ${path.slice(0, 200)} here. The gateway answers /v1/chat/completions, /v1/messages, /v1/responses, /v1/completions, /v1/models and /v1/resolve/{endpoint}.`,
+      `There is no ${request.method} ${path.slice(0, 200)} here. The gateway answers /v1/chat/completions, /v1/messages, /v1/responses, /v1/completions, /v1/embeddings, /v1/models and /v1/resolve/{endpoint}.`,
     );
   }
 }

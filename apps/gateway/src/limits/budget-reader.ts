@@ -7,6 +7,7 @@ import { LOGGER_TOKEN, SETTINGS_TOKEN } from '../settings.module.js';
 import type { Budget } from './budget.js';
 import type { LimitMetric, LimitRecord, LimitTarget } from './limit-record.js';
 import { Limiter } from './limiter.js';
+import { SharedLimits } from './shared/shared-limits.js';
 
 const INTERVAL_MS = 60_000;
 /** Reading takes at most this share of the time, however many rows there are. */
@@ -40,12 +41,15 @@ export class BudgetReader implements OnApplicationBootstrap, OnApplicationShutdo
 
   constructor(
     private readonly limiter: Limiter,
+    private readonly shared: SharedLimits,
     @Inject(SETTINGS_TOKEN) private readonly settings: Settings,
     @Inject(LOGGER_TOKEN) private readonly logger: Logger,
   ) {}
 
   onApplicationBootstrap(): void {
     this.limiter.whenNewBudget(() => this.schedule(0));
+    // What others spent without it is in the rows.
+    this.shared.whenBack(() => this.schedule(0));
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -95,7 +99,7 @@ async function readBudget(client: ClientBase, budget: Budget): Promise<void> {
   const asked = budget.period(Date.now());
   const { rows } = await client.query<{ spent: number }>(
     `SELECT COALESCE(${SUMS[metric]}, 0)::bigint AS spent FROM inference
-      WHERE workspace_id = $1 AND ${COLUMNS[targetKind]} = $2 AND started_at >= $3 AND started_at < $4`,
+      WHERE workspace_id = $1 AND ${COLUMNS[targetKind]} = $2 AND started_at >= $3 AND started_at < $4 AND shadow_of IS NULL`,
     [workspaceId, target, new Date(asked.startMs), new Date(asked.endMs)],
   );
   budget.learn(rows[0]!.spent, asked);

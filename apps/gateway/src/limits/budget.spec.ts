@@ -80,6 +80,31 @@ describe('a budget', () => {
     expect(b.left(NOON)).toBe(480);
   });
 
+  it('follows what gateways share of it, and forgets what others have reserved when they are alone', () => {
+    const { budget: b, alerts } = budget();
+    const { startMs, endMs } = b.period(NOON);
+    const shared = (spent: number, reserved: number) => ['d', startMs, endMs, spent, reserved].map(String);
+    b.settle(0, 50, NOON);
+    b.adopt(shared(300, 120), 100, NOON);
+    expect(b.left(NOON)).toBe(580); // 300 spent, 100 reserved here, 20 elsewhere
+    // Whoever has seen the most is right, and a period that is over says nothing of this one.
+    b.adopt(shared(200, 100), 0, NOON);
+    b.adopt(['d', String(startMs - 86_400_000), String(startMs), '900', '100'], 0, NOON);
+    expect(b.left(NOON)).toBe(600);
+    b.adopt(shared(300, 150), 0, NOON);
+    expect(b.left(NOON)).toBe(550);
+    b.standAlone();
+    expect(b.left(NOON)).toBe(600);
+    expect(b.told(NOON)).toEqual(['d', '1000', String(startMs), '300', '1']);
+    // What others spent, and the rows have by now, is not counted once more.
+    const asked = b.period(NOON);
+    b.adopt(shared(500, 100), 0, NOON);
+    b.learn(500, asked);
+    expect(b.told(NOON)[3]).toBe('500');
+    b.adopt(shared(800, 100), 0, NOON);
+    expect(alerts).toEqual(['b']);
+  });
+
   it('that is raised or lowered keeps what was spent', () => {
     const { budget: b, alerts } = budget();
     b.settle(0, 700, NOON);

@@ -1,5 +1,5 @@
 import { costMicroUsd, type TokenPrices } from '#libs/core/cost/cost.js';
-import { OUTPUT_LIMITS } from '../providers/openai/openai-request.js';
+import { OUTPUT_LIMITS } from '../providers/canonical.js';
 
 /** The most that a request may use, as far as it can be told before. */
 export interface Demand {

@@ -60,6 +60,18 @@ export function refusedByLimit(meter: Meter, amount: number, waitMs: number, now
   );
 }
 
+/** 503 where limits are shared through Redis, it is away, and `CATENA_REDIS_FAILURE` says that nothing passes without. */
+export function limitsUnavailable(): GatewayError {
+  return new GatewayError(
+    503,
+    'service_unavailable_error',
+    'limits_unavailable',
+    'A limit holds for this request, and the gateway cannot tell at the moment what is left of it. Try again later.',
+    undefined,
+    { 'retry-after': '1' },
+  );
+}
+
 /** As OpenAI names them: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers. It has none for cost. */
 function rateHeaders(meter: Meter, nowMs: number): Record<string, string> {
   const { metric, amount }: LimitRecord = meter.limit;

@@ -58,6 +58,19 @@ describe('a token bucket', () => {
     expect(bucket.left(T0 - 3_600_000 + 600)).toBe(112);
   });
 
+  it('follows what gateways share of it, and says when it was used without them', () => {
+    const bucket = new TokenBucket(limit(60), T0);
+    bucket.adopt(['r', '20', String(T0 - 5_000), '60', '60000'], 1, T0);
+    expect(bucket.left(T0)).toBe(20);
+    expect(bucket.told(T0 + 1_000)).toEqual(['r', '60', '60000', '21', '0']);
+    bucket.standAlone();
+    bucket.reserve(40, T0 + 1_000);
+    // What went beyond it is not held against those who come after.
+    expect(bucket.told(T0 + 1_000)).toEqual(['r', '60', '60000', '0', '1']);
+    bucket.adopt(['r', '0', String(T0), '60', '60000'], 0, T0 + 1_000);
+    expect(bucket.told(T0 + 1_000)[4]).toBe('0');
+  });
+
   it('lets in at most its amount and what flows in, however requests come', () => {
     fc.assert(
       fc.property(

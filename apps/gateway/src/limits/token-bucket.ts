@@ -1,5 +1,5 @@
 import type { LimitRecord, LimitWindow } from './limit-record.js';
-import type { Meter } from './meter.js';
+import type { Meter, Told } from './meter.js';
 
 /** A month or a day is no bucket's. */
 const WINDOW_MS: Readonly<Record<LimitWindow, number>> = {
@@ -16,6 +16,8 @@ const EPSILON = 1e-6;
 /** A rate: a bucket that holds `amount` and fills up in one window. */
 export class TokenBucket implements Meter {
   private level: number;
+  /** Used without the store that gateways share, which does not know of it. */
+  private isAlone = false;
 
   constructor(
     public limit: LimitRecord,
@@ -54,6 +56,29 @@ export class TokenBucket implements Meter {
   resetMs(nowMs: number): number {
     this.fill(nowMs);
     return this.limit.amount === 0 ? 0 : (this.limit.amount - this.level) / this.ratePerMs;
+  }
+
+  told(nowMs: number): Told {
+    this.fill(nowMs);
+    const { amount, window } = this.limit;
+    return [
+      'r',
+      String(amount),
+      String(WINDOW_MS[window]),
+      // What went beyond it without the store is not held against those who come after.
+      String(Math.max(0, this.level)),
+      this.isAlone ? '1' : '0',
+    ];
+  }
+
+  adopt([, level]: readonly string[], _reserved: number, nowMs: number): void {
+    this.level = Number(level);
+    this.filledAtMs = nowMs;
+    this.isAlone = false;
+  }
+
+  standAlone(): void {
+    this.isAlone = true;
   }
 
   private get ratePerMs(): number {

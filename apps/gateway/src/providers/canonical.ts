@@ -10,6 +10,9 @@ export type Fields = Record<string, unknown>;
  */
 export const EXTRA: unique symbol = Symbol('extra');
 
+/** Limits that mean the same; a chain that pins one of them pins the other. */
+export const OUTPUT_LIMITS = ['max_tokens', 'max_completion_tokens'] as const;
+
 /** An object of a canonical request: the request itself, a message, a content part, a tool. */
 export type CanonicalRequest = Fields & { [EXTRA]?: Fields };
 

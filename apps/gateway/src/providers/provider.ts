@@ -13,6 +13,8 @@ export interface Provider {
    * @param base path of the replica's base URL, without trailing slash.
    */
   path(base: string, model: string, apiVersion: string): string;
+  /** Path and query of embeddings, likewise; absent where there are none. Both their bodies are OpenAI's. */
+  readonly embeddingsPath?: (base: string, model: string, apiVersion: string) => string;
   /** Names and values of headers, one after the other. Made once per change of a model endpoint. */
   headers(credential: string | undefined, apiVersion: string): readonly string[];
   /** The body of a generation as JSON text. It must not throw: what cannot be said is left to the server to refuse. */

@@ -47,7 +47,8 @@ function encode(endpoint: ServedEndpoint, arm: ServedArm): Encoded {
 
 function withConfig({ tail }: Encoded, { chain }: ServedArm): ResolvedBody {
   const opened = tail.text.slice(0, -1);
-  return measured(`${opened},"config":{"chain":${chain.contentText},"prompt":${chain.promptText}}}`);
+  const prompt = chain.promptText === undefined ? '' : `,"prompt":${chain.promptText}`;
+  return measured(`${opened},"config":{"chain":${chain.contentText}${prompt}}}`);
 }
 
 function measured(text: string): ResolvedBody {

@@ -1,6 +1,6 @@
 import type { SealedSecret } from '#libs/platform/secrets/secret-box.js';
 import type { RegisteredChain } from './registered-chain.js';
-import type { ServedArm, ServedEndpoint, ServedModelEndpoint, Snapshot } from './snapshot.js';
+import type { ServedArm, ServedEndpoint, ServedModelEndpoint, ServedShadow, Snapshot } from './snapshot.js';
 
 /** A snapshot with what it takes to write it to the disk again; the request path sees `Snapshot` only. */
 export interface LoadedSnapshot extends Snapshot {
@@ -14,8 +14,13 @@ export interface LoadedArm extends ServedArm {
   readonly chain: RegisteredChain;
 }
 
+export interface LoadedShadow extends ServedShadow {
+  readonly arm: LoadedArm;
+}
+
 export interface LoadedEndpoint extends ServedEndpoint {
   readonly arms: readonly LoadedArm[];
+  readonly shadows: readonly LoadedShadow[] | undefined;
 }
 
 export interface LoadedModelEndpoint extends ServedModelEndpoint {

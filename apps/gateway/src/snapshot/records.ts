@@ -2,6 +2,7 @@ import type { BucketRange } from '#libs/core/assignment/split.js';
 import type { Protocol } from '#libs/core/content/protocol.js';
 import type { DataClass } from '#libs/core/clearance/clearance.js';
 import type { Payloads } from '#libs/core/clearance/payloads.js';
+import type { StructuredOutput } from '#libs/core/contract/structured-output.js';
 import type { TokenPrices } from '#libs/core/cost/cost.js';
 import type { ChainIdentity } from './registered-chain.js';
 
@@ -16,13 +17,20 @@ export interface PromptRecord {
 
 export interface ChainRecord extends ChainIdentity {
   readonly text: string;
-  readonly promptVersionId: string;
+  /** Null for a chain that embeds. */
+  readonly promptVersionId: string | null;
 }
 
 export interface ArmRecord {
   readonly name: string;
   readonly weightBps: number;
   readonly ranges: readonly BucketRange[];
+  readonly chainVersionId: string;
+}
+
+export interface ShadowRecord {
+  readonly name: string;
+  readonly sampleBps: number;
   readonly chainVersionId: string;
 }
 
@@ -39,6 +47,8 @@ export interface EndpointRecord {
   /** Unit → name of the arm. */
   readonly overrides: Readonly<Record<string, string>>;
   readonly arms: readonly ArmRecord[];
+  readonly shadows?: readonly ShadowRecord[] | null;
+  readonly cacheTtlSeconds?: number | null;
 }
 
 export interface ModelEndpointRecord {
@@ -56,6 +66,7 @@ export interface ModelEndpointRecord {
   /** By model, where they are not those of the others. */
   readonly modelPrices?: Readonly<Record<string, TokenPrices>>;
   readonly clearance?: DataClass;
+  readonly structuredOutput?: StructuredOutput;
   readonly maxConcurrencyPerReplica: number;
   /** AES-256-GCM ciphertext in base64, with the id of its key. */
   readonly credential: { readonly keyId: string; readonly ciphertext: string } | null;

@@ -1,6 +1,6 @@
-import { compileOutputSchema } from '#libs/core/content/validate.js';
-import type { ChainContent } from '#libs/core/content/types.js';
+import type { ChainContent, Task } from '#libs/core/content/types.js';
 import { compilePrompt, type CompiledPrompt, type PromptContent } from '#libs/core/template/template.js';
+import { ServedContract } from '../contracts/served-contract.js';
 import type { ServedChain } from './snapshot.js';
 
 /** A prompt version; one object per version. Parsed at its first use, so that one bad text harms its own users only. */
@@ -26,21 +26,22 @@ export interface ChainIdentity {
   readonly digest: string;
 }
 
-type OutputValidator = (answer: unknown) => boolean;
-
-/** A chain version; one object per version. Content, prompt and validator are parsed at their first use. */
+/** A chain version; one object per version. Content, prompt and contract are parsed at their first use. */
 export class RegisteredChain implements ServedChain {
   readonly versionId: string;
   readonly name: string;
   readonly version: number;
   readonly digest: string;
+  readonly task: Task;
   private parsed: ChainContent | undefined;
-  private validator: OutputValidator | undefined;
+  /** Null where it has none. */
+  private servedContract: ServedContract | null | undefined;
 
   constructor(
     identity: ChainIdentity,
     readonly contentText: string,
-    readonly pinnedPrompt: RegisteredPrompt,
+    /** Undefined for a chain that embeds. */
+    readonly pinnedPrompt: RegisteredPrompt | undefined,
     /** Told when the output contract turns out not to be usable. */
     private readonly onBadContract: (chain: ServedChain, error: unknown) => void,
   ) {
@@ -48,34 +49,28 @@ export class RegisteredChain implements ServedChain {
     this.name = identity.name;
     this.version = identity.version;
     this.digest = identity.digest;
+    this.task = pinnedPrompt ? 'generate' : 'embed';
   }
 
   get content(): ChainContent {
     return (this.parsed ??= JSON.parse(this.contentText) as ChainContent);
   }
 
-  get promptText(): string {
-    return this.pinnedPrompt.text;
+  get promptText(): string | undefined {
+    return this.pinnedPrompt?.text;
   }
 
-  get prompt(): CompiledPrompt {
-    return this.pinnedPrompt.compiled;
+  get prompt(): CompiledPrompt | undefined {
+    return this.pinnedPrompt?.compiled;
   }
 
-  get validateOutput(): OutputValidator | undefined {
-    const contract = this.content.output;
-    if (!contract) return undefined;
-    return (this.validator ??= this.compileValidator(contract.schema));
-  }
-
-  /** The registry refuses schemas that do not compile; one that does here all the same satisfies nobody, and kills nobody. */
-  private compileValidator(schema: object): OutputValidator {
-    try {
-      const validate = compileOutputSchema(schema);
-      return (answer) => validate(answer);
-    } catch (error) {
-      this.onBadContract(this, error);
-      return () => false;
+  get contract(): ServedContract | undefined {
+    if (this.servedContract === undefined) {
+      const { output } = this.content;
+      this.servedContract = output
+        ? new ServedContract(output, (error) => this.onBadContract(this, error))
+        : null;
     }
+    return this.servedContract ?? undefined;
   }
 }

@@ -1,12 +1,14 @@
 import { armAt, BUCKETS, compileRanges } from '#libs/core/assignment/split.js';
 import { saltPrefix } from '#libs/core/assignment/assign.js';
 import { DEFAULT_DATA_CLASS } from '#libs/core/clearance/clearance.js';
+import { DEFAULT_STRUCTURED_OUTPUT } from '#libs/core/contract/structured-output.js';
 import type { ModelPrices } from '#libs/core/cost/cost.js';
 import { credentialContext, type SecretBox } from '#libs/platform/secrets/secret-box.js';
 import type { Logger } from '#libs/platform/log/logger.js';
-import type { LoadedArm, LoadedEndpoint, LoadedModelEndpoint } from './loaded-snapshot.js';
+import type { LoadedArm, LoadedEndpoint, LoadedModelEndpoint, LoadedShadow } from './loaded-snapshot.js';
 import type { ChainRecord, EndpointRecord, ModelEndpointRecord, PromptRecord } from './records.js';
 import { RegisteredChain, RegisteredPrompt } from './registered-chain.js';
+import { armsAndShadows } from './snapshot-records.js';
 
 /**
  * Makes served objects out of records. Versions never change, so that chains and prompts are made once and shared
@@ -25,12 +27,15 @@ export class SnapshotBuilder {
 
   /** Which chain versions of these endpoints are not held yet. */
   missingChains(endpoints: readonly EndpointRecord[]): string[] {
-    const ids = endpoints.flatMap((endpoint) => (endpoint.arms ?? []).map((arm) => arm.chainVersionId));
+    const ids = endpoints.flatMap(({ arms, shadows }) =>
+      [...(arms ?? []), ...(shadows ?? [])].map(({ chainVersionId }) => chainVersionId),
+    );
     return [...new Set(ids)].filter((id) => !this.chains.has(id));
   }
 
   missingPrompts(chains: readonly ChainRecord[]): string[] {
-    return [...new Set(chains.map((chain) => chain.promptVersionId))].filter((id) => !this.prompts.has(id));
+    const ids = new Set(chains.flatMap((chain) => chain.promptVersionId ?? []));
+    return [...ids].filter((id) => !this.prompts.has(id));
   }
 
   addPrompt(record: PromptRecord): void {
@@ -41,8 +46,9 @@ export class SnapshotBuilder {
   /** @throws Error when the prompt it pins was not added before. */
   addChain(record: ChainRecord): void {
     if (this.chains.has(record.versionId)) return;
-    const prompt = this.prompts.get(record.promptVersionId);
-    if (!prompt) throw new Error(`Prompt version ${record.promptVersionId} is not there.`);
+    const prompt = record.promptVersionId === null ? undefined : this.prompts.get(record.promptVersionId);
+    if (!prompt && record.promptVersionId !== null)
+      throw new Error(`Prompt version ${record.promptVersionId} is not there.`);
     const chain = new RegisteredChain(record, record.text, prompt, ({ name, version }, error) =>
       this.logger.error(
         { err: error, chain: name, version },
@@ -87,7 +93,21 @@ export class SnapshotBuilder {
       ranges,
       overrides,
       arms,
+      shadows: this.shadowsOf(record),
+      cacheTtlSeconds: record.cacheTtlSeconds ?? null,
     };
+  }
+
+  /** One that cannot run is left out: the endpoint serves without it. */
+  private shadowsOf({ name: endpoint, salt, shadows }: EndpointRecord): LoadedShadow[] | undefined {
+    const found = (shadows ?? []).flatMap(({ name, sampleBps, chainVersionId }): LoadedShadow[] => {
+      const chain = this.chains.get(chainVersionId);
+      if (chain)
+        return [{ arm: { name, weightBps: 0, chain }, sampleBps, saltPrefix: saltPrefix(`${salt}:${name}`) }];
+      this.logger.error({ endpoint, shadow: name }, 'chain version of a shadow is not there; it is left out');
+      return [];
+    });
+    return found.length > 0 ? found : undefined;
   }
 
   modelEndpoint(record: ModelEndpointRecord): LoadedModelEndpoint {
@@ -103,6 +123,7 @@ export class SnapshotBuilder {
       models: record.models,
       prices: pricesOf(record),
       clearance: record.clearance ?? DEFAULT_DATA_CLASS,
+      structuredOutput: record.structuredOutput ?? DEFAULT_STRUCTURED_OUTPUT,
       maxConcurrencyPerReplica: record.maxConcurrencyPerReplica,
       credential: sealedCredential && this.open(record, sealedCredential),
       sealedCredential,
@@ -129,9 +150,9 @@ export class SnapshotBuilder {
     const chains = new Map<string, RegisteredChain>();
     const prompts = new Map<string, RegisteredPrompt>();
     for (const endpoint of endpoints)
-      for (const { chain } of endpoint.arms) {
+      for (const { chain } of armsAndShadows(endpoint)) {
         chains.set(chain.versionId, chain);
-        prompts.set(chain.pinnedPrompt.versionId, chain.pinnedPrompt);
+        if (chain.pinnedPrompt) prompts.set(chain.pinnedPrompt.versionId, chain.pinnedPrompt);
       }
     this.chains = chains;
     this.prompts = prompts;

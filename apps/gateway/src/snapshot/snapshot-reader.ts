@@ -70,10 +70,13 @@ export async function readConsistently<T>(client: ClientBase, read: () => Promis
 const ENDPOINT_COLUMNS = `
   e.id, e.workspace_id AS "workspaceId", e.name,
   to_char(e.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "createdAt",
-  e.data_class AS "dataClass", e.payloads, s.revision AS "splitRevision", s.salt, s.overrides,
+  e.data_class AS "dataClass", e.payloads, e.cache_ttl_seconds AS "cacheTtlSeconds", s.revision AS "splitRevision", s.salt, s.overrides,
   (SELECT json_agg(json_build_object('name', a.name, 'weightBps', a.weight_bps, 'ranges', a.ranges,
                                      'chainVersionId', a.chain_version_id) ORDER BY a.position)
-     FROM arm a WHERE a.split_id = s.id) AS arms`;
+     FROM arm a WHERE a.split_id = s.id) AS arms,
+  (SELECT json_agg(json_build_object('name', w.name, 'sampleBps', w.sample_bps, 'chainVersionId', w.chain_version_id)
+                   ORDER BY w.position)
+     FROM shadow w WHERE w.split_id = s.id) AS shadows`;
 
 /**
  * Every endpoint that serves, in batches.
@@ -125,7 +128,7 @@ export async function readModelEndpoints(
                   m.cached_input_micro_usd_per_million_tokens AS "cachedInputMicroUsdPerMillionTokens",
                   m.cache_write_input_micro_usd_per_million_tokens AS "cacheWriteInputMicroUsdPerMillionTokens",
                   m.reasoning_micro_usd_per_million_tokens AS "reasoningMicroUsdPerMillionTokens",
-                  m.model_prices AS "modelPrices", m.clearance,
+                  m.model_prices AS "modelPrices", m.clearance, m.structured_output AS "structuredOutput",
                   m.max_concurrency_per_replica AS "maxConcurrencyPerReplica",
                   CASE WHEN m.credential_key_id IS NULL THEN NULL
                        ELSE json_build_object('keyId', m.credential_key_id,
@@ -179,7 +182,7 @@ export async function readChains(client: ClientBase, ids: readonly string[]): Pr
                     r.to_version_id AS "promptVersionId"
                FROM version v
                JOIN entry e ON e.id = v.entry_id
-               JOIN version_reference r ON r.version_id = v.id AND r.path = '/prompt'
+               LEFT JOIN version_reference r ON r.version_id = v.id AND r.path = '/prompt'
               WHERE v.id = ANY($1::uuid[])`,
       values: [some],
     });

@@ -1,7 +1,7 @@
 import { BUCKETS, type BucketRange, type CompiledRanges } from '#libs/core/assignment/split.js';
 import type { ApiKeyRecord } from '../callers/key-ring.js';
 import type { LimitRecord } from '../limits/limit-record.js';
-import type { LoadedEndpoint, LoadedModelEndpoint, LoadedSnapshot } from './loaded-snapshot.js';
+import type { LoadedArm, LoadedEndpoint, LoadedModelEndpoint, LoadedSnapshot } from './loaded-snapshot.js';
 import type { ChainRecord, EndpointRecord, ModelEndpointRecord, PromptRecord } from './records.js';
 
 /** One line of the snapshot file. */
@@ -17,13 +17,14 @@ export type SnapshotRecord =
 export function* recordsOf(snapshot: LoadedSnapshot): Generator<SnapshotRecord> {
   const written = new Set<string>();
   for (const endpoint of snapshot.endpoints.values()) {
-    for (const { chain } of endpoint.arms) {
+    for (const { chain } of armsAndShadows(endpoint)) {
       if (written.has(chain.versionId)) continue;
-      const { versionId: promptVersionId, text } = chain.pinnedPrompt;
-      if (!written.has(promptVersionId)) {
-        yield { prompt: { versionId: promptVersionId, text } };
-        written.add(promptVersionId);
+      const prompt = chain.pinnedPrompt;
+      if (prompt && !written.has(prompt.versionId)) {
+        yield { prompt: { versionId: prompt.versionId, text: prompt.text } };
+        written.add(prompt.versionId);
       }
+      const promptVersionId = prompt?.versionId ?? null;
       const { versionId, name, version, digest, contentText } = chain;
       yield { chain: { versionId, name, version, digest, promptVersionId, text: contentText } };
       written.add(versionId);
@@ -37,7 +38,8 @@ export function* recordsOf(snapshot: LoadedSnapshot): Generator<SnapshotRecord> 
 }
 
 function endpointRecord(endpoint: LoadedEndpoint): EndpointRecord {
-  const { id, workspaceId, name, createdAt, dataClass, payloads, splitRevision, salt } = endpoint;
+  const { id, workspaceId, name, createdAt, dataClass, payloads, splitRevision, salt, cacheTtlSeconds } =
+    endpoint;
   const overrides = Object.fromEntries(
     [...endpoint.overrides].map(([unit, index]) => [unit, endpoint.arms[index]!.name]),
   );
@@ -47,7 +49,31 @@ function endpointRecord(endpoint: LoadedEndpoint): EndpointRecord {
     ranges: rangesOf(endpoint.ranges, index),
     chainVersionId: chain.versionId,
   }));
-  return { id, workspaceId, name, createdAt, dataClass, payloads, splitRevision, salt, overrides, arms };
+  const shadows = endpoint.shadows?.map(({ arm, sampleBps }) => ({
+    name: arm.name,
+    sampleBps,
+    chainVersionId: arm.chain.versionId,
+  }));
+  return {
+    id,
+    workspaceId,
+    name,
+    createdAt,
+    dataClass,
+    payloads,
+    splitRevision,
+    salt,
+    overrides,
+    arms,
+    ...(shadows && { shadows }),
+    ...(cacheTtlSeconds !== null && { cacheTtlSeconds }),
+  };
+}
+
+/** What of an endpoint runs chain versions. */
+export function* armsAndShadows({ arms, shadows }: LoadedEndpoint): Generator<LoadedArm> {
+  yield* arms;
+  if (shadows) for (const { arm } of shadows) yield arm;
 }
 
 function rangesOf({ starts, owners }: CompiledRanges, arm: number): BucketRange[] {
@@ -59,7 +85,7 @@ function rangesOf({ starts, owners }: CompiledRanges, arm: number): BucketRange[
 
 function modelEndpointRecord(endpoint: LoadedModelEndpoint): ModelEndpointRecord {
   const { id, workspaceId, name, protocol, apiVersion, models, prices } = endpoint;
-  const { clearance, maxConcurrencyPerReplica, sealedCredential } = endpoint;
+  const { clearance, structuredOutput, maxConcurrencyPerReplica, sealedCredential } = endpoint;
   return {
     id,
     workspaceId,
@@ -74,6 +100,7 @@ function modelEndpointRecord(endpoint: LoadedModelEndpoint): ModelEndpointRecord
     reasoningMicroUsdPerMillionTokens: prices.reasoningMicroUsdPerMillionTokens ?? null,
     modelPrices: Object.fromEntries(prices.byModel ?? []),
     clearance,
+    structuredOutput,
     maxConcurrencyPerReplica,
     credential: sealedCredential
       ? { keyId: sealedCredential.keyId, ciphertext: sealedCredential.ciphertext.toString('base64') }

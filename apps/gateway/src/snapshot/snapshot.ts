@@ -3,9 +3,11 @@ import type { CompiledRanges } from '#libs/core/assignment/split.js';
 import type { DataClass } from '#libs/core/clearance/clearance.js';
 import type { Payloads } from '#libs/core/clearance/payloads.js';
 import type { Protocol } from '#libs/core/content/protocol.js';
-import type { ChainContent } from '#libs/core/content/types.js';
+import type { ChainContent, Task } from '#libs/core/content/types.js';
+import type { StructuredOutput } from '#libs/core/contract/structured-output.js';
 import type { ModelPrices } from '#libs/core/cost/cost.js';
 import type { CompiledPrompt } from '#libs/core/template/template.js';
+import type { ServedContract } from '../contracts/served-contract.js';
 import type { KeyRing } from '../callers/key-ring.js';
 import type { LimitRecord } from '../limits/limit-record.js';
 
@@ -43,12 +45,26 @@ export interface ServedEndpoint {
   /** Unit → index of the arm. */
   readonly overrides: ReadonlyMap<string, number>;
   readonly arms: readonly ServedArm[];
+  /** Undefined where it has none. */
+  readonly shadows: readonly ServedShadow[] | undefined;
+  /** How long its answers are kept; null: not at all. */
+  readonly cacheTtlSeconds: number | null;
 }
 
 export interface ServedArm {
   readonly name: string;
   readonly weightBps: number;
   readonly chain: ServedChain;
+}
+
+/** A chain version that gets copies of requests. */
+export interface ServedShadow {
+  /** As rows have it: name and chain version. Its weight is 0, for it answers nobody. */
+  readonly arm: ServedArm;
+  /** Share of the units whose requests are copied, in basis points. */
+  readonly sampleBps: number;
+  /** A salt of its own, prepared for hashing: whom it samples has nothing to do with arms. */
+  readonly saltPrefix: HashPrefix;
 }
 
 /** A chain version with the prompt it pins; one object per version, shared by all endpoints that serve it. */
@@ -60,11 +76,13 @@ export interface ServedChain {
   readonly content: ChainContent;
   /** Canonical JSON of the chain content, as registered. */
   readonly contentText: string;
+  /** What it does; only one that generates has a prompt. */
+  readonly task: Task;
   /** Canonical JSON of the pinned prompt's content, as registered. */
-  readonly promptText: string;
-  readonly prompt: CompiledPrompt;
-  /** Checks a parsed answer against the output contract; undefined where the chain has none. */
-  readonly validateOutput: ((answer: unknown) => boolean) | undefined;
+  readonly promptText: string | undefined;
+  readonly prompt: CompiledPrompt | undefined;
+  /** Undefined where answers may be anything. */
+  readonly contract: ServedContract | undefined;
 }
 
 export interface ServedModelEndpoint {
@@ -79,6 +97,8 @@ export interface ServedModelEndpoint {
   readonly prices: ModelPrices;
   /** The highest class of data it may see. */
   readonly clearance: DataClass;
+  /** How it is asked for JSON by a schema. */
+  readonly structuredOutput: StructuredOutput;
   readonly maxConcurrencyPerReplica: number;
   /** Decrypted in this process only. */
   readonly credential: string | undefined;

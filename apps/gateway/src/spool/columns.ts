@@ -49,6 +49,8 @@ export function openingColumns(opening: OpeningMeta): Buffer {
   writer.text(opening.dataClass);
   writer.text(opening.apiKey);
   writer.text(opening.team);
+  writer.uuid(opening.shadowOf);
+  writer.bool(opening.cacheHit);
   return writer.copied();
 }
 
@@ -79,6 +81,8 @@ export function closingMeta(opened: Buffer, opening: Position, closing: ClosingM
   writer.int4(closing.cachedInputTokens);
   writer.int4(closing.cacheWriteInputTokens);
   writer.int4(closing.reasoningTokens);
+  writer.text(closing.contractOutcome);
+  writer.jsonb(closing.contractRungs);
   return writer.written();
 }
 

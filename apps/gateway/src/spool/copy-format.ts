@@ -8,7 +8,7 @@ export const COPY_TRAILER = Buffer.from([0xff, 0xff]);
 /** Microseconds from the Unix epoch to PostgreSQL's, 2000-01-01. */
 export const EPOCH_US = 946_684_800_000_000;
 
-export type CopyType = 'uuid' | 'time' | 'text' | 'int2' | 'int4' | 'int8' | 'float8' | 'bool';
+export type CopyType = 'uuid' | 'time' | 'text' | 'int2' | 'int4' | 'int8' | 'float8' | 'bool' | 'jsonb';
 
 /** Columns of table `inference` in the order in which a row is written, with the type each is written as. */
 export const COPY_COLUMNS = [
@@ -30,6 +30,8 @@ export const COPY_COLUMNS = [
   ['data_class', 'text'],
   ['api_key', 'text'],
   ['team', 'text'],
+  ['shadow_of', 'uuid'],
+  ['cache_hit', 'bool'],
   ['status', 'text'],
   ['error_code', 'text'],
   ['error_message', 'text'],
@@ -47,6 +49,8 @@ export const COPY_COLUMNS = [
   ['cached_input_tokens', 'int4'],
   ['cache_write_input_tokens', 'int4'],
   ['reasoning_tokens', 'int4'],
+  ['contract_outcome', 'text'],
+  ['contract_rungs', 'jsonb'],
   ['request', 'text'],
   ['response', 'text'],
 ] as const satisfies readonly (readonly [string, CopyType])[];

@@ -50,7 +50,8 @@ export interface ClosingRecord {
  * Meta of an opening: its columns as COPY takes them, the first of which is the id. Meta of a closing: the id as a
  * column too, segment and offset of the opening (u32 each), its columns. So the row for COPY is put together from
  * the two by copying bytes. Kinds 1 and 2 had JSON for meta and were never released; a segment of them is set aside.
- * Kinds 3 and 4 lack the last columns of the opening and of the closing, which they get as nulls when they are read.
+ * Earlier kinds lack the last columns of the opening and of the closing, which they get as nulls when they are read:
+ * see ADDED.
  */
 const HEADER_BYTES = 17;
 export const ID_COLUMN_BYTES = 20;
@@ -60,14 +61,21 @@ export const CLOSING_HEAD_BYTES = ID_COLUMN_BYTES + 8;
 export const RECORD_HEAD_BYTES = HEADER_BYTES + 4;
 const ID_BYTES = 16;
 const BRACE = 0x7b;
-const OPENING = 5;
-const CLOSING = 6;
-const FORMER_OPENING = 3;
-const FORMER_CLOSING = 4;
-/** Nulls for data_class, api_key and team. */
-const ADDED_TO_OPENING = Buffer.alloc(3 * 4, 0xff);
-/** Nulls for cached_input_tokens, cache_write_input_tokens and reasoning_tokens. */
-const ADDED_TO_CLOSING = Buffer.alloc(3 * 4, 0xff);
+/** Openings are odd, closings even. */
+const OPENING = 7;
+const CLOSING = 8;
+const FIRST_READABLE = 3;
+/**
+ * Columns that came after the kinds that may still lie in a spool. Openings of kind 3 lack data_class, api_key and team,
+ * those of kinds 3 and 5 shadow_of and cache_hit. Closings of kind 4 lack cached_input_tokens, cache_write_input_tokens
+ * and reasoning_tokens, those of kinds 4 and 6 contract_outcome and contract_rungs.
+ */
+const ADDED: Readonly<Record<number, Buffer>> = {
+  3: nulls(3 + 2),
+  4: nulls(3 + 2),
+  5: nulls(2),
+  6: nulls(2),
+};
 const ABSENT = 0xffff_ffff;
 
 /** Bytes of a record. */
@@ -112,10 +120,10 @@ export function recordLength(from: Buffer, offset: number): number | undefined {
 /** Whether the head at `offset`, RECORD_HEAD_BYTES long, is one that `writeRecord` can have written. */
 export function mayBeginRecord(from: Buffer, offset: number): boolean {
   const kind = from[offset + 4]!;
-  if (kind < FORMER_OPENING || kind > CLOSING) return false;
+  if (kind < FIRST_READABLE || kind > CLOSING) return false;
   if (from.readInt32BE(offset + HEADER_BYTES) !== ID_BYTES) return false;
   const metaBytes = from.readUInt32LE(offset + 5);
-  if (kind === CLOSING || kind === FORMER_CLOSING) return metaBytes >= CLOSING_HEAD_BYTES;
+  if (kind % 2 === 0) return metaBytes >= CLOSING_HEAD_BYTES;
   return (
     metaBytes >= ID_COLUMN_BYTES &&
     from.readUInt32LE(offset + 9) !== ABSENT &&
@@ -145,18 +153,22 @@ export function readRecord(from: Buffer, offset: number): OpeningRecord | Closin
   const request = requestLength === ABSENT ? undefined : from.subarray(metaEnd, requestEnd);
   const id = from.toString('hex', metaStart + ID_COLUMN_BYTES - ID_BYTES, metaStart + ID_COLUMN_BYTES);
   const kind = from[offset + 4]!;
-  const meta = from.subarray(metaStart, metaEnd);
-  if (kind === OPENING) return { kind: 'opening', id, columns: meta, request: request! };
-  if (kind === FORMER_OPENING)
-    return { kind: 'opening', id, columns: Buffer.concat([meta, ADDED_TO_OPENING]), request: request! };
+  const stored = from.subarray(metaStart, metaEnd);
+  const added = ADDED[kind];
+  const meta = added ? Buffer.concat([stored, added]) : stored;
+  if (kind % 2 === 1) return { kind: 'opening', id, columns: meta, request: request! };
   const position = metaStart + ID_COLUMN_BYTES;
   const hasResponse = from.readUInt32LE(offset + 13) !== ABSENT;
   return {
     kind: 'closing',
     id,
     opening: { segment: from.readUInt32LE(position), offset: from.readUInt32LE(position + 4) },
-    meta: kind === CLOSING ? meta : Buffer.concat([meta, ADDED_TO_CLOSING]),
+    meta,
     request,
     response: hasResponse ? from.subarray(requestEnd, offset + length) : undefined,
   };
+}
+
+function nulls(columns: number): Buffer {
+  return Buffer.alloc(columns * 4, 0xff);
 }

@@ -37,6 +37,8 @@ function decode(type: CopyType, value: Buffer): unknown {
       return Number(value.readBigInt64BE());
     case 'float8':
       return value.readDoubleBE();
+    case 'jsonb':
+      return value.toString('utf8', 1);
     case 'bool':
     default:
       return value[0] === 1;

@@ -29,6 +29,8 @@ const opening = (unit: string | null): OpeningMeta => ({
   dataClass: 'internal',
   apiKey: null,
   team: null,
+  shadowOf: null,
+  cacheHit: null,
 });
 
 const closing = (fields: Partial<ClosingMeta> = {}): ClosingMeta => ({
@@ -46,6 +48,8 @@ const closing = (fields: Partial<ClosingMeta> = {}): ClosingMeta => ({
   cachedInputTokens: 1,
   cacheWriteInputTokens: null,
   reasoningTokens: 2,
+  contractOutcome: null,
+  contractRungs: null,
   costMicroUsd: -5_000_000_000,
   latencyMs: 12.5,
   ttftMs: null,

@@ -1,4 +1,4 @@
-import { readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, renameSync, rmSync, statSync, unlink } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from '#libs/platform/log/logger.js';
 
@@ -37,6 +37,8 @@ export class SegmentCatalog {
   /** Gone from the spool, and from its size; a closing of a later segment may still point into one. */
   private readonly aside = new Map<number, SetAside>();
   private damages = 0;
+  /** Files that are being deleted. */
+  private readonly leaving = new Set<string>();
 
   constructor(
     private readonly directory: string,
@@ -152,16 +154,42 @@ export class SegmentCatalog {
     if (segment.live > 0 || segment.unread || segment === this.writing) return;
     if (!this.segments.delete(segment.number)) return;
     this.total -= segment.size;
-    try {
-      if (segment.damaged) this.setAside(segment);
-      else rmSync(segment.path, { force: true });
-    } catch (error) {
-      // Its rows are stored. Thrown, it would make the caller store and settle them again.
-      this.logger.error(
-        { err: error, segment: segment.path },
-        'a spool segment could not be removed; it is read again at the next start',
-      );
+    if (!segment.damaged) {
+      this.remove(segment.path);
+      return;
     }
+    try {
+      this.setAside(segment);
+    } catch (error) {
+      this.notRemoved(segment.path, error);
+    }
+  }
+
+  /** Deletes at once what is being deleted: from now on the directory may be another process's. */
+  close(): void {
+    for (const path of this.leaving)
+      try {
+        rmSync(path, { force: true });
+      } catch (error) {
+        this.notRemoved(path, error);
+      }
+  }
+
+  /** In the background: a file system takes tens of milliseconds to give back a segment's pages, and every request would wait. */
+  private remove(path: string): void {
+    this.leaving.add(path);
+    unlink(path, (error) => {
+      this.leaving.delete(path);
+      if (error && error.code !== 'ENOENT') this.notRemoved(path, error);
+    });
+  }
+
+  /** Its rows are stored. Thrown, it would make the caller store and settle them again. */
+  private notRemoved(segment: string, error: unknown): void {
+    this.logger.error(
+      { err: error, segment },
+      'a spool segment could not be removed; it is read again at the next start',
+    );
   }
 
   private setAside(segment: Segment): void {

@@ -1,4 +1,5 @@
 import {
+  close,
   closeSync,
   fdatasync,
   fdatasyncSync,
@@ -165,15 +166,24 @@ export class SegmentWriter {
   private segment(): Segment {
     const active = this.catalog.active;
     if (this.fd !== undefined && active && active.size < this.segmentBytes) return active;
-    if (this.fd !== undefined) {
-      if (this.fsync !== 'off') fdatasyncSync(this.fd);
-      closeSync(this.fd);
-      this.fd = undefined;
-    }
+    if (this.fd !== undefined) this.leave(this.fd);
+    this.fd = undefined;
     const next = this.catalog.activate();
     this.fd = openSync(next.path, 'ax', 0o600);
     if (this.fsync !== 'off') syncDirectory(dirname(next.path));
     return next;
+  }
+
+  /** Forces a full segment to the disk in the background: nobody waits for more of it than has been waited for. */
+  private leave(fd: number): void {
+    if (this.fsync === 'off') {
+      closeSync(fd);
+      return;
+    }
+    fdatasync(fd, (error) => {
+      if (error) this.onError(error, 'the spool could not be forced to the disk');
+      close(fd);
+    });
   }
 
   private write(segment: Segment, blocks: readonly Buffer[]): void {

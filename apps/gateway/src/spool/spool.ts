@@ -188,6 +188,7 @@ export class Spool {
   /** Writes what is pending and gives the directory free. */
   shutdown(): void {
     this.writer.close();
+    this.catalog.close();
     this.lock.release();
   }
 
@@ -299,6 +300,8 @@ const INTERRUPTED: ClosingMeta = {
   cachedInputTokens: null,
   cacheWriteInputTokens: null,
   reasoningTokens: null,
+  contractOutcome: null,
+  contractRungs: null,
   costMicroUsd: null,
   latencyMs: null,
   ttftMs: null,

@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { isCleared, type DataClass } from '#libs/core/clearance/clearance.js';
-import type { ChainContent, Generation, Reference } from '#libs/core/content/types.js';
+import { generationsOf, taskOf } from '#libs/core/content/chain.js';
+import type { ChainContent, Reference } from '#libs/core/content/types.js';
 import { servingProblem } from '#libs/core/content/validate.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import { VersionLookup, type FoundVersion } from '../entries/versions/version-lookup.js';
@@ -32,7 +33,7 @@ export class ArmCheck {
   /**
    * Pins the chains of a split, in the order given, and keeps their model endpoints from being changed until `tx` ends.
    * @throws DomainError REFERENCE_NOT_FOUND, REFERENCE_ARCHIVED, DIGEST_MISMATCH; VALIDATION_FAILED: a chain that no
-   * gateway of this release can run; NOT_CLEARED.
+   * gateway of this release can run, or chains of which some embed and some generate; NOT_CLEARED.
    */
   async pin(
     caller: Caller,
@@ -55,6 +56,7 @@ export class ArmCheck {
       found.push(version);
       served.push({ content, path });
     }
+    refuseMixed(served);
     const passedOver = await this.assertServed(caller, dataClass, served, tx);
     return found.map((version, index) => ({ ...version, passedOver: passedOver[index]! }));
   }
@@ -110,6 +112,19 @@ interface Served {
 }
 
 function usesOf(content: ChainContent, path: string): ModelUse[] {
-  const generations: Generation[] = [content.generate, ...(content.fallbacks ?? [])];
-  return generations.map(({ modelEndpoint, model }) => ({ modelEndpoint, model, path }));
+  const task = taskOf(content);
+  return generationsOf(content).map(({ modelEndpoint, model }) => ({ modelEndpoint, model, path, task }));
+}
+
+/** @throws DomainError VALIDATION_FAILED: a caller asks for one or the other, whichever arm its unit gets. */
+function refuseMixed(served: readonly Served[]): void {
+  const other = served.find(({ content }) => taskOf(content) !== taskOf(served[0]!.content));
+  if (!other) return;
+  const does = { generate: 'generates', embed: 'embeds' };
+  const message = `${does[taskOf(other.content)]}, and ${served[0]!.path} ${does[taskOf(served[0]!.content)]}; all arms of an endpoint do the same`;
+  throw new DomainError(
+    'VALIDATION_FAILED',
+    `${other.path} names a chain version that ${message}. Choose another version, or give each an endpoint of its own.`,
+    [{ path: other.path, message }],
+  );
 }

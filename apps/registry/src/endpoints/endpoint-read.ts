@@ -14,7 +14,12 @@ export const SPLIT_COLUMNS = `
             'name', a.name, 'weightBps', a.weight_bps, 'ranges', a.ranges,
             'chain', json_build_object('name', c.name, 'version', v.number, 'digest', v.digest)) ORDER BY a.position)
      FROM arm a JOIN version v ON v.id = a.chain_version_id JOIN entry c ON c.id = v.entry_id
-    WHERE a.split_id = s.id) AS arms`;
+    WHERE a.split_id = s.id) AS arms,
+  COALESCE((SELECT json_agg(json_build_object(
+                     'name', w.name, 'sampleBps', w.sample_bps,
+                     'chain', json_build_object('name', c.name, 'version', v.number, 'digest', v.digest)) ORDER BY w.position)
+              FROM shadow w JOIN version v ON v.id = w.chain_version_id JOIN entry c ON c.id = v.entry_id
+             WHERE w.split_id = s.id), '[]') AS shadows`;
 
 /**
  * The endpoint's row. `lock`: until the transaction ends nobody else changes the endpoint or its splits.
@@ -70,6 +75,6 @@ export async function getSplit(
   return found;
 }
 
-export function divisionOf({ salt, arms, overrides }: SplitDto): Division {
-  return { salt, arms, overrides: new Map(overrides.map(({ unit, arm }) => [unit, arm])) };
+export function divisionOf({ salt, arms, shadows, overrides }: SplitDto): Division {
+  return { salt, arms, shadows, overrides: new Map(overrides.map(({ unit, arm }) => [unit, arm])) };
 }

@@ -1,10 +1,13 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsIn, IsOptional, IsString, MaxLength } from 'class-validator';
+import { IsIn, IsInt, IsOptional, IsString, Max, MaxLength, Min } from 'class-validator';
 import { DATA_CLASSES, DEFAULT_DATA_CLASS, type DataClass } from '#libs/core/clearance/clearance.js';
 import { PAYLOADS, type Payloads } from '#libs/core/clearance/payloads.js';
 import { IfSent, IsName } from '../http/body-rules.js';
 import { NamedQuery } from '../http/named-query.js';
 import { SplitDto, SplitSummaryDto } from './split.dto.js';
+
+/** A week: answers older than that are another model's. */
+const MAX_CACHE_TTL_SECONDS = 604_800;
 
 export class EndpointQuery extends NamedQuery {
   @ApiPropertyOptional({
@@ -48,6 +51,22 @@ export class UpdateEndpointDto {
   @IfSent()
   @IsIn(PAYLOADS)
   payloads?: Payloads;
+
+  @ApiPropertyOptional({
+    description:
+      'How long gateways keep its answers, in seconds, to give them to the same request again, without a model call and without cost. `null`: not at all. Another time begins with an empty cache.',
+    type: 'integer',
+    nullable: true,
+    minimum: 1,
+    maximum: MAX_CACHE_TTL_SECONDS,
+    default: null,
+    example: 300,
+  })
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  @Max(MAX_CACHE_TTL_SECONDS)
+  cacheTtlSeconds?: number | null;
 }
 
 export class CreateEndpointDto extends UpdateEndpointDto {
@@ -71,6 +90,13 @@ class EndpointFields {
 
   @ApiProperty({ description: 'What rows keep of requests, answers and metadata.', enum: PAYLOADS })
   payloads!: Payloads;
+
+  @ApiProperty({
+    description: 'How long gateways keep its answers, in seconds; null: not at all.',
+    type: 'integer',
+    nullable: true,
+  })
+  cacheTtlSeconds!: number | null;
 
   @ApiProperty({ description: 'When it was created.', format: 'date-time', type: String })
   createdAt!: Date;

@@ -8,6 +8,7 @@ import { Workspace } from '../workspaces/workspace.entity.js';
 @Unique('endpoint_name_key', ['workspaceId', 'name'])
 @Check('endpoint_split_revision_check', 'split_revision >= 0')
 @Check('endpoint_data_class_check', `data_class IN ('public', 'internal', 'restricted')`)
+@Check('endpoint_cache_ttl_check', 'cache_ttl_seconds BETWEEN 1 AND 604800')
 @Check('endpoint_payloads_check', `payloads IN ('full', 'hash', 'hash-restricted')`)
 export class Endpoint {
   @PrimaryColumn({ type: 'uuid', primaryKeyConstraintName: 'endpoint_pk' })
@@ -40,6 +41,14 @@ export class Endpoint {
 
   @Column({ type: 'text', default: 'full', comment: 'what rows keep of bodies and metadata' })
   payloads!: Payloads;
+
+  @Column({
+    name: 'cache_ttl_seconds',
+    type: 'integer',
+    nullable: true,
+    comment: 'how long gateways keep its answers; null: not at all',
+  })
+  cacheTtlSeconds!: number | null;
 
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;

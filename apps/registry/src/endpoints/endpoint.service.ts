@@ -38,6 +38,7 @@ export class EndpointService {
       splitRevision: 0,
       dataClass: given.dataClass ?? DEFAULT_DATA_CLASS,
       payloads: given.payloads ?? 'full',
+      cacheTtlSeconds: given.cacheTtlSeconds ?? null,
       createdAt: now,
       createdBy: caller.actor,
       updatedAt: now,
@@ -66,7 +67,7 @@ export class EndpointService {
   async list(caller: Caller, query: EndpointQuery): Promise<Page<EndpointItemDto>> {
     const after = decodeCursor(query.cursor, isStringKey);
     const rows: (Omit<EndpointItemDto, 'split'> & SplitRow)[] = await this.database.query(
-      `SELECT e.id, e.name, e.description, e.data_class AS "dataClass", e.payloads, e.created_at AS "createdAt", e.created_by AS "createdBy",
+      `SELECT e.id, e.name, e.description, e.data_class AS "dataClass", e.payloads, e.cache_ttl_seconds AS "cacheTtlSeconds", e.created_at AS "createdAt", e.created_by AS "createdBy",
               e.updated_at AS "updatedAt", e.archived_at AS "archivedAt", to_jsonb(in_force) AS split
          FROM endpoint e
          LEFT JOIN LATERAL (SELECT ${SPLIT_COLUMNS} FROM split s
@@ -107,6 +108,7 @@ export class EndpointService {
       if (given.description !== undefined) row.description = given.description;
       if (given.dataClass !== undefined) row.dataClass = given.dataClass;
       if (given.payloads !== undefined) row.payloads = given.payloads;
+      if (given.cacheTtlSeconds !== undefined) row.cacheTtlSeconds = given.cacheTtlSeconds;
       return store(tx, row);
     });
   }
@@ -151,9 +153,9 @@ export function refuseArchived({ name, archivedAt }: Endpoint): void {
 }
 
 async function store(tx: EntityManager, row: Endpoint): Promise<EndpointDto> {
-  const { id, workspaceId, description, dataClass, payloads, archivedAt } = row;
+  const { id, workspaceId, description, dataClass, payloads, cacheTtlSeconds, archivedAt } = row;
   row.updatedAt = new Date();
-  const changed = { description, dataClass, payloads, archivedAt, updatedAt: row.updatedAt };
+  const changed = { description, dataClass, payloads, cacheTtlSeconds, archivedAt, updatedAt: row.updatedAt };
   await tx.update(Endpoint, { id, workspaceId }, changed);
   const answer = await shown(tx, row);
   await recordChange(tx, workspaceId, 'endpoint', id);

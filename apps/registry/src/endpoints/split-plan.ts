@@ -1,13 +1,14 @@
 import { unitProblem } from '#libs/core/assignment/assign.js';
 import { BUCKETS, deriveRanges, movements, type RangedArm } from '#libs/core/assignment/split.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
-import type { OverrideChangeDto, SplitPreviewDto } from './split-preview.dto.js';
-import type { ArmDto, OverrideDto } from './split.dto.js';
+import type { OverrideChangeDto, ShadowChangeDto, SplitPreviewDto } from './split-preview.dto.js';
+import type { ArmDto, OverrideDto, ShadowDto } from './split.dto.js';
 
-/** What divides the traffic: the part of a split that a rollback restores. */
+/** What divides and copies the traffic: the part of a split that a rollback restores. */
 export interface Division {
   readonly salt: string | null;
   readonly arms: readonly ArmDto[];
+  readonly shadows: readonly ShadowDto[];
   /** Unit → arm. */
   readonly overrides: ReadonlyMap<string, string>;
 }
@@ -16,6 +17,8 @@ export interface DivisionRequest {
   readonly arms: readonly Omit<ArmDto, 'ranges'>[];
   readonly salt?: string;
   readonly overrides?: readonly OverrideDto[];
+  /** Absent: those in force stay. */
+  readonly shadows?: readonly ShadowDto[];
 }
 
 /**
@@ -35,7 +38,9 @@ export function planDivision(request: DivisionRequest, current: Division | undef
   const overrides = request.overrides
     ? checkOverrides(request.overrides, names)
     : new Map([...(current?.overrides ?? [])].filter(([, arm]) => names.has(arm)));
-  return { salt: request.salt ?? current?.salt ?? null, arms, overrides };
+  const shadows = request.shadows ?? current?.shadows ?? [];
+  refuseSameNames(shadows, names);
+  return { salt: request.salt ?? current?.salt ?? null, arms, shadows, overrides };
 }
 
 /** What changes for units when `next` replaces `current`. */
@@ -68,6 +73,8 @@ export function compareDivisions(
       return before && !sameChain(before, arm) ? [{ arm: arm.name, from: before.chain, to: arm.chain }] : [];
     }),
     overrideChanges: overrideChanges(current?.overrides ?? new Map(), next.overrides),
+    shadows: [...next.shadows],
+    shadowChanges: shadowChanges(current?.shadows ?? [], next.shadows),
     note: saltChanged
       ? 'A new salt gives every unit a new bucket: who moves depends on the hash of each unit, so no buckets can be listed. The figures are expected shares over many units. To move as few units as possible, leave the salt out.'
       : null,
@@ -106,7 +113,20 @@ function checkOverrides(overrides: readonly OverrideDto[], arms: ReadonlySet<str
   return found;
 }
 
-function sameChain(a: ArmDto, b: ArmDto): boolean {
+/** Rows tell arms and shadows apart by name. */
+function refuseSameNames(shadows: readonly ShadowDto[], arms: ReadonlySet<string>): void {
+  const taken = new Set(arms);
+  for (const [index, { name }] of shadows.entries()) {
+    if (taken.has(name)) {
+      const path = `/shadows/${index}/name`;
+      const message = `There is already an arm or shadow "${name}" in this split; give the shadow a name of its own.`;
+      throw new DomainError('VALIDATION_FAILED', `${path}: ${message}`, [{ path, message }]);
+    }
+    taken.add(name);
+  }
+}
+
+function sameChain(a: Pick<ArmDto, 'chain'>, b: Pick<ArmDto, 'chain'>): boolean {
   return (
     a.chain.name === b.chain.name && a.chain.version === b.chain.version && a.chain.digest === b.chain.digest
   );
@@ -127,4 +147,13 @@ function overrideChanges(
   return units
     .map((unit) => ({ unit, from: before.get(unit) ?? null, to: after.get(unit) ?? null }))
     .filter(({ from, to }) => from !== to);
+}
+
+function shadowChanges(before: readonly ShadowDto[], after: readonly ShadowDto[]): ShadowChangeDto[] {
+  const find = (shadows: readonly ShadowDto[], name: string): ShadowDto | null =>
+    shadows.find((shadow) => shadow.name === name) ?? null;
+  const names = [...new Set([...before, ...after].map(({ name }) => name))].sort();
+  return names
+    .map((shadow) => ({ shadow, from: find(before, shadow), to: find(after, shadow) }))
+    .filter(({ from, to }) => !from || !to || from.sampleBps !== to.sampleBps || !sameChain(from, to));
 }

@@ -1,6 +1,6 @@
 import { ApiProperty } from '@nestjs/swagger';
 import type { BucketRange } from '#libs/core/assignment/split.js';
-import { ArmDto, PinnedChainDto, RANGES } from './split.dto.js';
+import { ArmDto, PinnedChainDto, RANGES, ShadowDto } from './split.dto.js';
 
 export class MovementDto {
   @ApiProperty({
@@ -46,11 +46,22 @@ export class OverrideChangeDto {
 }
 
 export class PassedOverDto {
-  @ApiProperty({ description: 'The arm.', example: 'candidate' })
+  @ApiProperty({ description: 'The arm, or the shadow.', example: 'candidate' })
   arm!: string;
 
   @ApiProperty({ description: 'Model endpoint of its chain version.', example: 'vendor' })
   modelEndpoint!: string;
+}
+
+export class ShadowChangeDto {
+  @ApiProperty({ description: 'The shadow.', example: 'next-model' })
+  shadow!: string;
+
+  @ApiProperty({ description: 'As it is now; null: not there.', type: ShadowDto, nullable: true })
+  from!: ShadowDto | null;
+
+  @ApiProperty({ description: 'As it would be; null: not there.', type: ShadowDto, nullable: true })
+  to!: ShadowDto | null;
 }
 
 export class SplitPreviewDto {
@@ -96,6 +107,15 @@ export class SplitPreviewDto {
     type: [OverrideChangeDto],
   })
   overrideChanges!: OverrideChangeDto[];
+
+  @ApiProperty({ description: 'The shadows as they would be stored.', type: [ShadowDto] })
+  shadows!: ShadowDto[];
+
+  @ApiProperty({
+    description: 'Shadows that would be added, removed or changed.',
+    type: [ShadowChangeDto],
+  })
+  shadowChanges!: ShadowChangeDto[];
 
   @ApiProperty({
     description:

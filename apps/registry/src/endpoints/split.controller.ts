@@ -43,7 +43,7 @@ export class SplitController {
   @ApiOperation({
     summary: 'Divide the traffic of an endpoint',
     description:
-      'Makes a new immutable revision, derived from the one in force by moving the fewest buckets possible. Chains are pinned. Gateways follow within a moment.',
+      'Makes a new immutable revision, derived from the one in force by moving the fewest buckets possible. Chains are pinned. Shadows get copies of requests and answer nobody. Gateways follow within a moment.',
   })
   @ApiOkResponse({ description: 'The split now in force.', type: SplitDto })
   @ApiErrors(...PLAN_ERRORS)
@@ -78,7 +78,7 @@ export class SplitController {
   @ApiOperation({
     summary: 'Put an earlier split in force again',
     description:
-      'A new revision with exactly the arms, ranges, salt and overrides of the earlier one: every unit returns to the arm it had.',
+      'A new revision with exactly the arms, ranges, salt, overrides and shadows of the earlier one: every unit returns to the arm it had. Shadows that cannot run any more do not stop it; gateways drop their copies.',
   })
   @ApiOkResponse({ description: 'The split now in force.', type: SplitDto })
   @ApiErrors(

@@ -20,6 +20,8 @@ import { IfSent, IsExpectedRevision, IsName } from '../http/body-rules.js';
 import { IsReference } from './is-reference.js';
 
 export const MAX_OVERRIDES = 10_000;
+/** Each costs up to as much as the endpoint itself. */
+const MAX_SHADOWS = 4;
 const MAX_REVISION = 2_147_483_647;
 const SEEN_REVISION = 'The revision in force as you have seen it, 0 for none. If it is another by now: 409.';
 
@@ -61,6 +63,34 @@ export class ArmInput {
   @Min(0)
   @Max(BUCKETS)
   weightBps!: number;
+}
+
+export class ShadowInput {
+  @ApiProperty({
+    description: 'Unique among the arms and shadows of the split; the `arm` of its rows.',
+    example: 'next-model',
+  })
+  @IsName()
+  name!: string;
+
+  @ApiProperty({
+    description: 'The chain version that gets the copies, pinned like that of an arm.',
+    oneOf: [{ type: 'string' }, { $ref: getSchemaPath(PinnedChainDto) }],
+    example: 'support-reply@champion',
+  })
+  @IsReference()
+  chain!: Reference;
+
+  @ApiProperty({
+    description: 'Share of the units whose requests are copied to it, in basis points.',
+    minimum: 1,
+    maximum: BUCKETS,
+    example: 500,
+  })
+  @IsInt({ message: 'must be a whole number of basis points, 1 to 10000' })
+  @Min(1)
+  @Max(BUCKETS)
+  sampleBps!: number;
 }
 
 export class OverrideDto {
@@ -132,6 +162,20 @@ export class PutSplitDto extends ChangeDto {
   @ValidateNested({ each: true })
   @Type(() => OverrideDto)
   overrides?: OverrideDto[];
+
+  @ApiPropertyOptional({
+    description:
+      'Chain versions that get copies of requests and answer nobody; replaces the list before. Absent: the list before stays.',
+    type: [ShadowInput],
+    maxItems: MAX_SHADOWS,
+  })
+  @IfSent()
+  @IsArray()
+  @ArrayMaxSize(MAX_SHADOWS)
+  @IsObject({ each: true, message: 'each must be an object with name, chain and sampleBps' })
+  @ValidateNested({ each: true })
+  @Type(() => ShadowInput)
+  shadows?: ShadowInput[];
 }
 
 export class RollbackDto extends ChangeDto {
@@ -185,6 +229,21 @@ export class ArmDto {
   chain!: PinnedChainDto;
 }
 
+export class ShadowDto {
+  @ApiProperty({ description: 'Name; the `arm` of its rows.', example: 'next-model' })
+  name!: string;
+
+  @ApiProperty({
+    description:
+      'Share of the units whose requests are copied: those with murmur3_x86_32(salt + ":" + name + ":" + unit) mod 10000 below it; without a unit, that share of the requests at random.',
+    example: 500,
+  })
+  sampleBps!: number;
+
+  @ApiProperty({ description: 'The pinned chain version.', type: PinnedChainDto })
+  chain!: PinnedChainDto;
+}
+
 export class SplitSummaryDto {
   @ApiProperty({ description: 'Number of the revision: 1, 2, 3…', example: 2 })
   revision!: number;
@@ -194,6 +253,9 @@ export class SplitSummaryDto {
 
   @ApiProperty({ description: 'Arms, in the order they were given.', type: [ArmDto] })
   arms!: ArmDto[];
+
+  @ApiProperty({ description: 'Shadows, in the order they were given.', type: [ShadowDto] })
+  shadows!: ShadowDto[];
 
   @ApiProperty({ description: 'Number of units pinned to an arm.', example: 0 })
   overrideCount!: number;

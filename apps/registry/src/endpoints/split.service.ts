@@ -4,18 +4,29 @@ import { DataSource, type EntityManager } from 'typeorm';
 import { v7 } from 'uuid';
 import { bucketOf, unitProblem } from '#libs/core/assignment/assign.js';
 import { armAt, compileRanges } from '#libs/core/assignment/split.js';
+import { taskOf } from '#libs/core/content/chain.js';
+import type { ChainContent } from '#libs/core/content/types.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import { recordChange } from '../changes/record-change.js';
 import type { Caller } from '../http/caller.js';
 import { decodeCursor, isNumberKey, pageOf, type Page, type PageQuery } from '../http/page.js';
-import { ArmCheck } from './arm-check.js';
+import { ArmCheck, type ServableVersion } from './arm-check.js';
 import { Arm } from './arm.entity.js';
 import { Endpoint } from './endpoint.entity.js';
 import { divisionOf, findSplit, getEndpoint, getSplit, SPLIT_COLUMNS } from './endpoint-read.js';
 import { refuseArchived } from './endpoint.service.js';
 import { compareDivisions, planDivision, type Division } from './split-plan.js';
 import type { SplitPreviewDto } from './split-preview.dto.js';
-import type { AssignmentDto, PutSplitDto, RollbackDto, SplitDto, SplitSummaryDto } from './split.dto.js';
+import type {
+  AssignmentDto,
+  PinnedChainDto,
+  PutSplitDto,
+  RollbackDto,
+  ShadowDto,
+  SplitDto,
+  SplitSummaryDto,
+} from './split.dto.js';
+import { Shadow } from './shadow.entity.js';
 import { Split } from './split.entity.js';
 
 /** The division that would come into force, with the ids its arms are stored with. */
@@ -25,6 +36,8 @@ interface Planned {
   readonly next: Division;
   /** By position of the arm. */
   readonly chainVersionIds: readonly string[];
+  /** By position of the shadow; else the revision whose shadows stay as they are. */
+  readonly shadowVersionIds: readonly string[] | { readonly asIn: number };
 }
 
 /** Splits: immutable revisions of how an endpoint's traffic is divided. The last one is in force. */
@@ -55,8 +68,8 @@ export class SplitService {
   }
 
   /**
-   * Puts arms, ranges, salt and overrides of an earlier revision in force again, as a new revision: every unit
-   * returns to the arm it had then.
+   * Puts arms, ranges, salt, overrides and shadows of an earlier revision in force again, as a new revision: every unit
+   * returns to the arm it had then. Shadows are not checked: no rollback is to fail because of them.
    * @throws DomainError NOT_FOUND, ARCHIVED, REVISION_CONFLICT and those of `ArmCheck.pin`.
    */
   async rollback(caller: Caller, name: string, given: RollbackDto): Promise<SplitDto> {
@@ -67,7 +80,8 @@ export class SplitService {
       const chains = next.arms.map(({ chain }) => ({ chain, path }));
       const found = await this.armCheck.pin(caller, endpoint, chains, tx);
       const chainVersionIds = found.map((version) => version.versionId);
-      const planned = { endpoint, current, next, chainVersionIds };
+      const shadowVersionIds = { asIn: given.revision };
+      const planned = { endpoint, current, next, chainVersionIds, shadowVersionIds };
       return append(tx, caller, planned, given.reason ?? null, given.revision);
     });
   }
@@ -129,21 +143,39 @@ export class SplitService {
   ): Promise<Planned & Pick<SplitPreviewDto, 'passedOver'>> {
     const { endpoint, current } = await open(tx, caller, name, given.expectedRevision, lock);
     const chains = given.arms.map(({ chain }, index) => ({ chain, path: `/arms/${index}/chain` }));
-    const found = await this.armCheck.pin(caller, endpoint, chains, tx);
-    const arms = given.arms.map((arm, index) => {
-      const { name: chain, version, digest } = found[index]!;
-      return { name: arm.name, weightBps: arm.weightBps, chain: { name: chain, version, digest } };
-    });
+    const copied = (given.shadows ?? []).map(({ chain }, index) => ({
+      chain,
+      path: `/shadows/${index}/chain`,
+    }));
+    const pinned = await this.armCheck.pin(caller, endpoint, [...chains, ...copied], tx);
+    const found = pinned.slice(0, chains.length);
+    const shadowing = pinned.slice(chains.length);
+    refuseEmbedding(shadowing);
+    const arms = given.arms.map(({ name, weightBps }, index) => ({
+      name,
+      weightBps,
+      chain: pinnedChain(found[index]!),
+    }));
+    const shadows = given.shadows?.map(({ name, sampleBps }, index) => ({
+      name,
+      sampleBps,
+      chain: pinnedChain(shadowing[index]!),
+    }));
     const request = {
       arms,
       ...(given.salt !== undefined && { salt: given.salt }),
       ...(given.overrides && { overrides: given.overrides }),
+      ...(shadows && { shadows }),
     };
     const chainVersionIds = found.map((version) => version.versionId);
-    const passedOver = given.arms.flatMap((arm, index) =>
-      found[index]!.passedOver.map((modelEndpoint) => ({ arm: arm.name, modelEndpoint })),
+    const passedOver = [...given.arms, ...(given.shadows ?? [])].flatMap((arm, index) =>
+      pinned[index]!.passedOver.map((modelEndpoint) => ({ arm: arm.name, modelEndpoint })),
     );
-    return { endpoint, current, next: planDivision(request, current), chainVersionIds, passedOver };
+    const shadowVersionIds = shadows
+      ? shadowing.map((version) => version.versionId)
+      : { asIn: endpoint.splitRevision };
+    const next = planDivision(request, current);
+    return { endpoint, current, next, chainVersionIds, shadowVersionIds, passedOver };
   }
 }
 
@@ -179,7 +211,7 @@ function withoutOverrides({ overrides: _overrides, ...summary }: SplitDto): Spli
 async function append(
   tx: EntityManager,
   caller: Caller,
-  { endpoint, current, next, chainVersionIds }: Planned,
+  { endpoint, current, next, chainVersionIds, shadowVersionIds }: Planned,
   reason: string | null,
   rollbackOf: number | null,
 ): Promise<SplitDto> {
@@ -213,9 +245,51 @@ async function append(
       ranges,
     })),
   );
+  await insertShadows(tx, split, next.shadows, shadowVersionIds);
   const advanced = { splitRevision: revision, updatedAt: now };
   await tx.update(Endpoint, { id: endpoint.id, workspaceId }, advanced);
   const answer = await getSplit(tx, Object.assign(endpoint, advanced), revision);
   await recordChange(tx, workspaceId, 'endpoint', endpoint.id);
   return answer;
+}
+
+async function insertShadows(
+  tx: EntityManager,
+  { id: splitId, endpointId, workspaceId }: Split,
+  shadows: readonly ShadowDto[],
+  versionIds: Planned['shadowVersionIds'],
+): Promise<void> {
+  if ('asIn' in versionIds) {
+    await tx.query(
+      `INSERT INTO shadow (workspace_id, split_id, position, name, chain_version_id, sample_bps)
+       SELECT w.workspace_id, $1, w.position, w.name, w.chain_version_id, w.sample_bps
+         FROM shadow w JOIN split s ON s.id = w.split_id
+        WHERE s.workspace_id = $2 AND s.endpoint_id = $3 AND s.revision = $4`,
+      [splitId, workspaceId, endpointId, versionIds.asIn],
+    );
+    return;
+  }
+  if (shadows.length === 0) return;
+  await tx.insert(
+    Shadow,
+    shadows.map(({ name, sampleBps }, position) => ({
+      workspaceId,
+      splitId,
+      position,
+      name,
+      chainVersionId: versionIds[position]!,
+      sampleBps,
+    })),
+  );
+}
+
+function pinnedChain({ name, version, digest }: ServableVersion): PinnedChainDto {
+  return { name, version, digest };
+}
+
+/** @throws DomainError VALIDATION_FAILED: embeddings are not copied. */
+function refuseEmbedding(shadows: readonly ServableVersion[]): void {
+  if (shadows.length === 0 || taskOf(JSON.parse(shadows[0]!.content) as ChainContent) === 'generate') return;
+  const message = 'Embeddings have no shadows; leave the shadows out.';
+  throw new DomainError('VALIDATION_FAILED', `/shadows: ${message}`, [{ path: '/shadows', message }]);
 }

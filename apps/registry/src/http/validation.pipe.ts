@@ -2,7 +2,7 @@ import { ValidationPipe, type ArgumentMetadata } from '@nestjs/common';
 import type { ValidationError } from 'class-validator';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import { wrapVerbatim } from './verbatim.js';
-import type { Problem } from '#libs/core/content/validate.js';
+import type { Problem } from '#libs/core/content/problems.js';
 
 /**
  * Nest's pipe deletes the keys `constructor` and `prototype` anywhere in a body without a word, so that content

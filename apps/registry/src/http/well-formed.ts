@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { NextFunction, Request, Response } from 'express';
 import { DomainError } from '#libs/core/errors/catalogue.js';
-import type { Problem } from '#libs/core/content/validate.js';
+import type { Problem } from '#libs/core/content/problems.js';
 
 /**
  * Refuses what would not be stored as it was sent, anywhere in the path, query or body: NUL (PostgreSQL text cannot

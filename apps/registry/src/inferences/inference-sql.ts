@@ -1,4 +1,7 @@
-import type { InferenceQuery, SummaryGroup } from './inference.dto.js';
+import { CONTRACT_OUTCOMES } from '#libs/core/contract/ladder.js';
+import type { SummaryGroup } from './inference-summary.dto.js';
+import type { InferenceQuery } from './inference.dto.js';
+import type { ShadowFilter } from './shadow-filter.js';
 import type { TimeRange } from './time-range.js';
 
 export interface Statement {
@@ -11,7 +14,9 @@ const ITEM_COLUMNS = `
   chain_version AS "chainVersion", chain_digest AS "chainDigest", unit, bucket, sticky, assignment, status,
   error_code AS "errorCode", error_message AS "errorMessage", model_endpoint AS "modelEndpoint", model, replica,
   attempts, streamed, finish_reason AS "finishReason", schema_valid AS "schemaValid",
-  data_class AS "dataClass", api_key AS "apiKey", team, input_tokens AS "inputTokens", output_tokens AS "outputTokens",
+  contract_outcome AS "contractOutcome",
+  data_class AS "dataClass", api_key AS "apiKey", team,
+  shadow_of AS "shadowOf", cache_hit AS "cacheHit", input_tokens AS "inputTokens", output_tokens AS "outputTokens",
   cached_input_tokens AS "cachedInputTokens", cache_write_input_tokens AS "cacheWriteInputTokens",
   reasoning_tokens AS "reasoningTokens", cost_micro_usd AS "costMicroUsd",
   latency_ms AS "latencyMs", ttft_ms AS "ttftMs"`;
@@ -27,6 +32,8 @@ const FILTERS = {
   apiKey: 'api_key',
   team: 'team',
   modelEndpoint: 'model_endpoint',
+  contractOutcome: 'contract_outcome',
+  shadowOf: 'shadow_of',
 } as const satisfies Partial<Record<keyof InferenceQuery, string>>;
 
 /**
@@ -45,6 +52,7 @@ export function listStatement(
   const { conditions, values, bind } = within(workspaceId, range);
   for (const [field, column] of Object.entries(FILTERS) as [keyof typeof FILTERS, string][])
     if (query[field] !== undefined) conditions.push(`${column} = ${bind(query[field])}`);
+  conditions.push(...shadowConditions(query.shadowOf === undefined ? query.shadows : 'only'));
   if (before !== undefined) conditions.push(`id < ${bind(before)}`);
   return {
     text: `SELECT ${ITEM_COLUMNS} FROM inference WHERE ${conditions.join(' AND ')}
@@ -57,18 +65,21 @@ export function listStatement(
 export function getStatement(workspaceId: string, id: string): Statement {
   const startedAt = uuidTimeMs(id);
   return {
-    text: `SELECT ${ITEM_COLUMNS}, metadata, request, response FROM inference
+    text: `SELECT ${ITEM_COLUMNS}, contract_rungs AS "contractRungs", metadata, request, response FROM inference
             WHERE workspace_id = $1 AND id = $2 AND started_at >= $3 AND started_at < $4`,
     values: [workspaceId, id, new Date(startedAt), new Date(startedAt + 1)],
   };
 }
 
 const GROUP_COLUMNS: Record<SummaryGroup, string> = {
-  chainVersion: 'NULL::text AS arm, chain, chain_version AS "chainVersion"',
-  arm: 'arm, NULL::text AS chain, NULL::integer AS "chainVersion"',
+  chainVersion: 'NULL::text AS arm, chain, chain_version AS "chainVersion", shadow_of IS NOT NULL AS shadow',
+  arm: 'arm, NULL::text AS chain, NULL::integer AS "chainVersion", shadow_of IS NOT NULL AS shadow',
 };
 
-/** Figures per group of one endpoint. Percentiles are of answered requests, interpolated (PERCENTILE_CONT). */
+/**
+ * Figures per group of one endpoint. Percentiles are of requests that were answered by a model, interpolated
+ * (PERCENTILE_CONT).
+ */
 export function summaryStatement(
   workspaceId: string,
   range: TimeRange,
@@ -79,9 +90,15 @@ export function summaryStatement(
   conditions.push(`endpoint = ${bind(endpoint)}`);
   const percentiles = (column: string): string =>
     [0.5, 0.95]
-      .map((at) => `percentile_cont(${at}) WITHIN GROUP (ORDER BY ${column}) FILTER (WHERE status = 'ok')`)
+      .map(
+        (at) =>
+          `percentile_cont(${at}) WITHIN GROUP (ORDER BY ${column}) FILTER (WHERE status = 'ok' AND cache_hit IS NOT TRUE)`,
+      )
       .map((sql, index) => `'${['p50', 'p95'][index]}', ${sql}`)
       .join(', ');
+  const outcomes = CONTRACT_OUTCOMES.map(
+    (outcome) => `'${outcome}', nullif(count(*) FILTER (WHERE contract_outcome = '${outcome}'), 0)`,
+  ).join(', ');
   return {
     text: `
       SELECT ${GROUP_COLUMNS[groupBy]},
@@ -89,16 +106,24 @@ export function summaryStatement(
              count(*) FILTER (WHERE status = 'ok') AS ok,
              count(*) FILTER (WHERE status IN ('error', 'interrupted')) AS errors,
              count(*) FILTER (WHERE status = 'cancelled') AS cancelled,
+             count(*) FILTER (WHERE cache_hit) AS "cacheHits",
              avg(schema_valid::integer)::double precision AS "schemaValidRate",
+             json_strip_nulls(json_build_object(${outcomes})) AS "contractOutcomes",
              json_build_object(${percentiles('latency_ms')}) AS "latencyMs",
              json_build_object(${percentiles('ttft_ms')}) AS "ttftMs",
              coalesce(sum(input_tokens), 0)::bigint AS "inputTokens",
              coalesce(sum(output_tokens), 0)::bigint AS "outputTokens",
              coalesce(sum(cost_micro_usd), 0)::bigint AS "costMicroUsd"
         FROM inference WHERE ${conditions.join(' AND ')}
-       GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`,
+       GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`,
     values,
   };
+}
+
+/** What lists and sums take of the rows of shadows. */
+export function shadowConditions(shadows: ShadowFilter): string[] {
+  if (shadows === 'include') return [];
+  return [shadows === 'only' ? 'shadow_of IS NOT NULL' : 'shadow_of IS NULL'];
 }
 
 /** The conditions that every statement over a time range begins with. */

@@ -3,7 +3,8 @@ import { ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger'
 import { type Caller, CallerParam } from '../http/caller.js';
 import { ApiErrors } from '../http/errors.doc.js';
 import { ApiPage, type Page } from '../http/page.js';
-import { InferenceDto, InferenceItemDto, InferenceQuery, SummaryDto, SummaryQuery } from './inference.dto.js';
+import { SummaryDto, SummaryQuery } from './inference-summary.dto.js';
+import { InferenceDto, InferenceItemDto, InferenceQuery } from './inference.dto.js';
 import { InferenceService } from './inference.service.js';
 
 @ApiTags('inferences')

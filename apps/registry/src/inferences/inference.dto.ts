@@ -1,9 +1,12 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { Type } from 'class-transformer';
-import { IsIn, IsInt, IsOptional, IsString, Max, MaxLength, Min } from 'class-validator';
+import { IsIn, IsInt, IsOptional, IsString, IsUUID, Max, MaxLength, Min } from 'class-validator';
 import { DATA_CLASSES, type DataClass } from '#libs/core/clearance/clearance.js';
+import { CONTRACT_OUTCOMES, type ContractOutcome } from '#libs/core/contract/ladder.js';
 import type { Assignment, InferenceStatus } from '#libs/core/inference/inference-row.js';
 import { PageQuery } from '../http/page.js';
+import { ContractRungDto } from './contract-rung.dto.js';
+import { Shadows, type ShadowFilter } from './shadow-filter.js';
 import { IsTimestamp } from './time-range.js';
 
 const STATUSES: readonly InferenceStatus[] = ['ok', 'error', 'cancelled', 'interrupted'];
@@ -61,6 +64,14 @@ export class InferenceQuery extends PageQuery {
   @MaxLength(128)
   modelEndpoint?: string;
 
+  @ApiPropertyOptional({
+    description: 'Only those that met the output contract this way, or did not.',
+    enum: CONTRACT_OUTCOMES,
+  })
+  @IsOptional()
+  @IsIn(CONTRACT_OUTCOMES)
+  contractOutcome?: ContractOutcome;
+
   @ApiPropertyOptional({ description: 'Only those that carried this class of data.', enum: DATA_CLASSES })
   @IsOptional()
   @IsIn(DATA_CLASSES)
@@ -77,27 +88,21 @@ export class InferenceQuery extends PageQuery {
   @IsString()
   @MaxLength(128)
   team?: string;
-}
 
-export type SummaryGroup = 'chainVersion' | 'arm';
-const GROUPS: readonly SummaryGroup[] = ['chainVersion', 'arm'];
+  @Shadows(
+    'Whether the rows of shadows are listed: copies of requests that answered nobody. Not unless asked for.',
+    'exclude',
+  )
+  shadows: ShadowFilter = 'exclude';
 
-export class SummaryQuery {
-  @IsTimestamp('Not before this time.', '2026-11-22T00:00:00Z')
-  from!: string;
-
-  @IsTimestamp('Before this time; at most 31 days after `from`.', '2026-11-23T00:00:00Z')
-  to!: string;
-
-  @ApiProperty({ description: 'The serving endpoint.', example: 'support-bot' })
-  @IsString()
-  @MaxLength(128)
-  endpoint!: string;
-
-  @ApiPropertyOptional({ description: 'What is compared.', enum: GROUPS, default: 'chainVersion' })
+  @ApiPropertyOptional({
+    description: 'Only the shadows of this inference.',
+    format: 'uuid',
+    example: '019aab9e-0b1a-7c3e-9f6f-1d2c3b4a5968',
+  })
   @IsOptional()
-  @IsIn(GROUPS)
-  groupBy: SummaryGroup = 'chainVersion';
+  @IsUUID()
+  shadowOf?: string;
 }
 
 export class InferenceItemDto {
@@ -151,6 +156,22 @@ export class InferenceItemDto {
   team!: string | null;
 
   @ApiProperty({
+    description: 'The inference whose request this one got a copy of; null where a caller asked for it.',
+    type: String,
+    format: 'uuid',
+    nullable: true,
+  })
+  shadowOf!: string | null;
+
+  @ApiProperty({
+    description:
+      'Whether it was answered without a model call, by the answer to the same request before; null where the endpoint keeps no answers.',
+    type: Boolean,
+    nullable: true,
+  })
+  cacheHit!: boolean | null;
+
+  @ApiProperty({
     description: 'Outcome. `interrupted`: the gateway died before the answer was complete.',
     enum: STATUSES,
   })
@@ -181,13 +202,23 @@ export class InferenceItemDto {
   finishReason!: string | null;
 
   @ApiProperty({
-    description: 'Whether the answer satisfies the output contract; null without contract or answer.',
+    description:
+      'Whether the answer satisfies the output contract; null where none was held against one. Where it does not, the caller got an error, unless the contract is not strict.',
     type: Boolean,
     nullable: true,
   })
   schemaValid!: boolean | null;
 
-  @ApiProperty({ description: 'Prompt tokens.', type: Number, nullable: true })
+  @ApiProperty({
+    description:
+      'How the output contract was met: at once (`valid`), `repaired`, `reasked`, or `fell_back` to another model endpoint because of it; or not: `violated`, `truncated` at the output limit, `refused` by the model. Null where nothing was held against one.',
+    enum: CONTRACT_OUTCOMES,
+    nullable: true,
+    example: 'valid',
+  })
+  contractOutcome!: ContractOutcome | null;
+
+  @ApiProperty({ description: 'Prompt tokens, of all answers.', type: Number, nullable: true })
   inputTokens!: number | null;
 
   @ApiProperty({ description: 'Completion tokens.', type: Number, nullable: true })
@@ -230,6 +261,13 @@ export class InferenceItemDto {
 
 export class InferenceDto extends InferenceItemDto {
   @ApiProperty({
+    description: 'What was done for the output contract, in order; null without one.',
+    type: [ContractRungDto],
+    nullable: true,
+  })
+  contractRungs!: ContractRungDto[] | null;
+
+  @ApiProperty({
     description: "The caller's metadata.",
     type: 'object',
     additionalProperties: true,
@@ -253,66 +291,4 @@ export class InferenceDto extends InferenceItemDto {
     nullable: true,
   })
   response!: unknown;
-}
-
-export class PercentilesDto {
-  @ApiProperty({ description: 'Median in ms; null without a measurement.', type: Number, nullable: true })
-  p50!: number | null;
-
-  @ApiProperty({ description: '95th percentile in ms.', type: Number, nullable: true })
-  p95!: number | null;
-}
-
-export class SummaryGroupDto {
-  @ApiProperty({ description: 'The arm; null when grouped by version.', type: String, nullable: true })
-  arm!: string | null;
-
-  @ApiProperty({ description: 'The chain; null when grouped by arm.', type: String, nullable: true })
-  chain!: string | null;
-
-  @ApiProperty({ description: 'Its version; null when grouped by arm.', type: Number, nullable: true })
-  chainVersion!: number | null;
-
-  @ApiProperty({ description: 'All requests.', example: 500 })
-  requests!: number;
-
-  @ApiProperty({ description: 'Answered.', example: 496 })
-  ok!: number;
-
-  @ApiProperty({ description: 'Failed, those interrupted by the death of a gateway included.', example: 3 })
-  errors!: number;
-
-  @ApiProperty({ description: 'Given up by the caller.', example: 1 })
-  cancelled!: number;
-
-  @ApiProperty({
-    description: 'Share of valid answers among those held against an output contract; null without any.',
-    type: Number,
-    nullable: true,
-    example: 0.98,
-  })
-  schemaValidRate!: number | null;
-
-  @ApiProperty({ description: 'Time to the whole answer, of answered requests.', type: PercentilesDto })
-  latencyMs!: PercentilesDto;
-
-  @ApiProperty({ description: 'Time to the first content, of answered requests.', type: PercentilesDto })
-  ttftMs!: PercentilesDto;
-
-  @ApiProperty({ description: 'Prompt tokens.', example: 120_000 })
-  inputTokens!: number;
-
-  @ApiProperty({ description: 'Completion tokens.', example: 30_000 })
-  outputTokens!: number;
-
-  @ApiProperty({ description: 'Cost in micro-USD.', example: 36_000 })
-  costMicroUsd!: number;
-}
-
-export class SummaryDto {
-  @ApiProperty({
-    description: 'One entry per group, in order of its name or version.',
-    type: [SummaryGroupDto],
-  })
-  groups!: SummaryGroupDto[];
 }

@@ -6,14 +6,8 @@ import { nestsTooDeeply } from '#libs/core/nesting/nesting.js';
 import type { Caller } from '../http/caller.js';
 import { decodeCursor, pageOf, type Page } from '../http/page.js';
 import { getStatement, listStatement, summaryStatement, type Statement } from './inference-sql.js';
-import type {
-  InferenceDto,
-  InferenceItemDto,
-  InferenceQuery,
-  SummaryDto,
-  SummaryGroupDto,
-  SummaryQuery,
-} from './inference.dto.js';
+import type { SummaryDto, SummaryGroupDto, SummaryQuery } from './inference-summary.dto.js';
+import type { InferenceDto, InferenceItemDto, InferenceQuery } from './inference.dto.js';
 import { timeRange } from './time-range.js';
 
 type StoredInference = Omit<InferenceDto, 'metadata' | 'request' | 'response'> & {

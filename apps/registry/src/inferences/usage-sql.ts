@@ -1,4 +1,4 @@
-import { within, type Statement } from './inference-sql.js';
+import { shadowConditions, within, type Statement } from './inference-sql.js';
 import type { TimeRange } from './time-range.js';
 import type { UsageGroup, UsageQuery } from './usage.dto.js';
 
@@ -46,6 +46,7 @@ export function usageStatement(
   const { conditions, values, bind } = within(workspaceId, range);
   for (const [field, column] of Object.entries(FILTERS) as [keyof typeof FILTERS, string][])
     if (query[field] !== undefined) conditions.push(`${column} = ${bind(query[field])}`);
+  conditions.push(...shadowConditions(query.shadows));
   const keys = query.groupBy.flatMap((group) => [...KEYS[group]]);
   if (after) {
     const bound = after.map((value) => `${bind(value)}::${typeof value === 'number' ? 'integer' : 'text'}`);
@@ -56,6 +57,8 @@ export function usageStatement(
     text: `
       SELECT ${keys.map(([name, sql]) => `${sql} AS "${name}"`).join(', ')},
              count(*) AS requests,
+             count(shadow_of) AS "shadowRequests",
+             count(*) FILTER (WHERE cache_hit) AS "cacheHits",
              count(*) FILTER (WHERE status = 'ok') AS ok,
              coalesce(sum(input_tokens), 0)::bigint AS "inputTokens",
              coalesce(sum(cached_input_tokens), 0)::bigint AS "cachedInputTokens",
@@ -63,6 +66,7 @@ export function usageStatement(
              coalesce(sum(output_tokens), 0)::bigint AS "outputTokens",
              coalesce(sum(reasoning_tokens), 0)::bigint AS "reasoningTokens",
              coalesce(sum(cost_micro_usd), 0)::bigint AS "costMicroUsd",
+             coalesce(sum(cost_micro_usd) FILTER (WHERE shadow_of IS NOT NULL), 0)::bigint AS "shadowCostMicroUsd",
              count(*) FILTER (WHERE cost_micro_usd IS NULL) AS "requestsWithoutCost"
         FROM inference WHERE ${conditions.join(' AND ')}
        GROUP BY ${positions} ORDER BY ${positions} LIMIT ${bind(query.limit + 1)}`,

@@ -11,6 +11,7 @@ import {
   MaxLength,
 } from 'class-validator';
 import { PageQuery } from '../http/page.js';
+import { Shadows, type ShadowFilter } from './shadow-filter.js';
 import { IsTimestamp } from './time-range.js';
 
 export const USAGE_GROUPS = [
@@ -74,6 +75,12 @@ export class UsageQuery extends PageQuery {
 
   @Only('Only those this model answered last.', 'llama-3.1-8b-instruct')
   model?: string;
+
+  @Shadows(
+    'Whether copies of requests that answered nobody are counted. They are unless it says otherwise: they cost the same.',
+    'include',
+  )
+  shadows: ShadowFilter = 'include';
 }
 
 const Key = (description: string, type: StringConstructor | NumberConstructor, example: unknown) =>
@@ -112,6 +119,18 @@ export class UsageDto {
   @ApiProperty({ description: 'All requests.', example: 500 })
   requests!: number;
 
+  @ApiProperty({
+    description: 'Of them, copies for shadows, with the key and the team of the request copied.',
+    example: 25,
+  })
+  shadowRequests!: number;
+
+  @ApiProperty({
+    description: 'Of them, answered without a model call, and so without tokens and cost.',
+    example: 40,
+  })
+  cacheHits!: number;
+
   @ApiProperty({ description: 'Answered.', example: 496 })
   ok!: number;
 
@@ -132,6 +151,9 @@ export class UsageDto {
 
   @ApiProperty({ description: 'Cost in micro-USD.', example: 36_000 })
   costMicroUsd!: number;
+
+  @ApiProperty({ description: 'Of it, what shadows cost.', example: 1_800 })
+  shadowCostMicroUsd!: number;
 
   @ApiProperty({
     description: 'Requests whose tokens the server did not tell, so that their cost is not known.',

@@ -1,5 +1,5 @@
 import { DomainError } from '#libs/core/errors/catalogue.js';
-import type { Problem } from '#libs/core/content/validate.js';
+import type { Problem } from '#libs/core/content/problems.js';
 
 /** In UTF-16 code units, as everywhere; both protocols share them. */
 export const LOGGED_MODEL_LIMITS = {

@@ -15,7 +15,7 @@ export const SELECT_SHOWN = `
            'cachedInputMicroUsdPerMillionTokens', m.cached_input_micro_usd_per_million_tokens,
            'cacheWriteInputMicroUsdPerMillionTokens', m.cache_write_input_micro_usd_per_million_tokens,
            'reasoningMicroUsdPerMillionTokens', m.reasoning_micro_usd_per_million_tokens)) AS prices,
-         m.model_prices AS "modelPrices", m.clearance,
+         m.model_prices AS "modelPrices", m.clearance, m.structured_output AS "structuredOutput",
          m.max_concurrency_per_replica AS "maxConcurrencyPerReplica",
          m.credential_ciphertext IS NOT NULL AS "hasCredential",
          m.created_at AS "createdAt", m.created_by AS "createdBy", m.updated_at AS "updatedAt",

@@ -27,7 +27,7 @@ export async function modelEndpointUses(
        JOIN version v ON v.id = a.chain_version_id AND strpos(v.content, $3) > 0
        JOIN entry c ON c.id = v.entry_id
       CROSS JOIN LATERAL (
-        SELECT v.content::jsonb->'generate' AS generation
+        SELECT COALESCE(v.content::jsonb->'generate', v.content::jsonb->'embed') AS generation
          UNION ALL
         SELECT jsonb_array_elements(v.content::jsonb->'fallbacks')) g
       WHERE e.workspace_id = $1 AND e.archived_at IS NULL AND g.generation->>'modelEndpoint' = $2

@@ -26,6 +26,11 @@ import {
 } from 'class-validator';
 import { DATA_CLASSES, DEFAULT_DATA_CLASS, type DataClass } from '#libs/core/clearance/clearance.js';
 import { PROTOCOLS, type Protocol } from '#libs/core/content/protocol.js';
+import {
+  DEFAULT_STRUCTURED_OUTPUT,
+  STRUCTURED_OUTPUTS,
+  type StructuredOutput,
+} from '#libs/core/contract/structured-output.js';
 import { IfSent, IsExpectedRevision, IsName } from '../http/body-rules.js';
 import { IsModelPrices } from '../model-prices/is-model-prices.js';
 import { TokenPricesDto } from '../model-prices/token-prices.dto.js';
@@ -164,6 +169,16 @@ export class CreateModelEndpointDto {
   clearance?: DataClass;
 
   @ApiPropertyOptional({
+    description:
+      "How it is asked for the output contract of a chain. `response_format`: in the field of its protocol, which OpenAI, vLLM, SGLang, llama.cpp, Ollama and Anthropic know. `structured_outputs`: vLLM's own field. `json_object`: for any JSON, with the schema in words. `prompt`: in words alone. Azure knows no `structured_outputs`, Anthropic only `response_format` and `prompt`.",
+    enum: STRUCTURED_OUTPUTS,
+    default: DEFAULT_STRUCTURED_OUTPUT,
+  })
+  @IfSent()
+  @IsIn(STRUCTURED_OUTPUTS)
+  structuredOutput?: StructuredOutput;
+
+  @ApiPropertyOptional({
     description: 'Most requests a gateway has under way at one replica; the others wait.',
     minimum: 1,
     maximum: 100_000,
@@ -245,6 +260,9 @@ export class ModelEndpointDto {
 
   @ApiProperty({ description: 'The highest class of data it may see.', enum: DATA_CLASSES })
   clearance!: DataClass;
+
+  @ApiProperty({ description: 'How it is asked for JSON by a schema.', enum: STRUCTURED_OUTPUTS })
+  structuredOutput!: StructuredOutput;
 
   @ApiProperty({ description: 'Most requests a gateway has under way at one replica.', example: 32 })
   maxConcurrencyPerReplica!: number;

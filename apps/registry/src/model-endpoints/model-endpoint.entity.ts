@@ -1,6 +1,7 @@
 import { Check, Column, Entity, ForeignKey, PrimaryColumn, Unique } from 'typeorm';
 import type { DataClass } from '#libs/core/clearance/clearance.js';
 import type { Protocol } from '#libs/core/content/protocol.js';
+import type { StructuredOutput } from '#libs/core/contract/structured-output.js';
 import type { TokenPrices } from '#libs/core/cost/cost.js';
 import { Workspace } from '../workspaces/workspace.entity.js';
 
@@ -16,6 +17,10 @@ import { Workspace } from '../workspaces/workspace.entity.js';
   'cached_input_micro_usd_per_million_tokens >= 0 AND cache_write_input_micro_usd_per_million_tokens >= 0 AND reasoning_micro_usd_per_million_tokens >= 0',
 )
 @Check('model_endpoint_clearance_check', `clearance IN ('public', 'internal', 'restricted')`)
+@Check(
+  'model_endpoint_structured_output_check',
+  `structured_output IN ('response_format', 'structured_outputs', 'json_object', 'prompt')`,
+)
 @Check('model_endpoint_concurrency_check', 'max_concurrency_per_replica > 0')
 @Check('model_endpoint_credential_check', '(credential_ciphertext IS NULL) = (credential_key_id IS NULL)')
 export class ModelEndpoint {
@@ -71,6 +76,14 @@ export class ModelEndpoint {
 
   @Column({ type: 'text', default: 'internal', comment: 'the highest class of data it may see' })
   clearance!: DataClass;
+
+  @Column({
+    name: 'structured_output',
+    type: 'text',
+    default: 'response_format',
+    comment: 'how it is asked for JSON by a schema; prompt: in words only',
+  })
+  structuredOutput!: StructuredOutput;
 
   @Column({ name: 'max_concurrency_per_replica', type: 'integer' })
   maxConcurrencyPerReplica!: number;

@@ -2,6 +2,13 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { v7 } from 'uuid';
 import { DEFAULT_DATA_CLASS, type DataClass } from '#libs/core/clearance/clearance.js';
+import { EMBEDDING_PROTOCOLS, type Protocol } from '#libs/core/content/protocol.js';
+import type { Task } from '#libs/core/content/types.js';
+import {
+  DEFAULT_STRUCTURED_OUTPUT,
+  structuredOutputProblem,
+  type StructuredOutput,
+} from '#libs/core/contract/structured-output.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import { credentialContext, SecretBox } from '#libs/platform/secrets/secret-box.js';
 import { recordChange } from '../changes/record-change.js';
@@ -21,14 +28,17 @@ import type {
 import { ModelEndpoint } from './model-endpoint.entity.js';
 import { replaceReplicas } from './replace-replicas.js';
 
-/** One place of a chain's content that generates. */
+/** One place of a chain's content that asks for a model. */
 export interface ModelUse {
   /** Name of a model endpoint. */
   readonly modelEndpoint: string;
   readonly model: string;
-  /** JSON Pointer of the generation in the caller's document, for the error message. */
+  /** JSON Pointer of the place in the caller's document, for the error message. */
   readonly path: string;
+  readonly task: Task;
 }
+
+type UsedModelEndpoint = Pick<ModelEndpoint, 'name' | 'protocol' | 'models' | 'clearance' | 'archivedAt'>;
 
 const DEFAULT_CONCURRENCY = 32;
 
@@ -41,8 +51,9 @@ export class ModelEndpointService {
     private readonly priceList: PriceListService,
   ) {}
 
-  /** @throws DomainError ALREADY_EXISTS, also when the holder of the name is archived. */
+  /** @throws DomainError VALIDATION_FAILED, ALREADY_EXISTS, also when the holder of the name is archived. */
   async create(caller: Caller, given: CreateModelEndpointDto): Promise<ModelEndpointDto> {
+    assertKnows(given.protocol, given.structuredOutput);
     const id = v7();
     const now = new Date();
     const row: ModelEndpoint = {
@@ -56,6 +67,7 @@ export class ModelEndpointService {
       ...priceColumns(given.prices ?? {}),
       modelPrices: modelPricesOf(this.priceList, given, given.models, {}),
       clearance: given.clearance ?? DEFAULT_DATA_CLASS,
+      structuredOutput: given.structuredOutput ?? DEFAULT_STRUCTURED_OUTPUT,
       maxConcurrencyPerReplica: given.maxConcurrencyPerReplica ?? DEFAULT_CONCURRENCY,
       ...this.seal(id, given.credential),
       revision: 1,
@@ -102,7 +114,7 @@ export class ModelEndpointService {
     );
   }
 
-  /** @throws DomainError NOT_FOUND, ARCHIVED, REVISION_CONFLICT, IN_USE (a removed model is needed). */
+  /** @throws DomainError VALIDATION_FAILED, NOT_FOUND, ARCHIVED, REVISION_CONFLICT, IN_USE (a removed model is needed). */
   async update(caller: Caller, name: string, given: UpdateModelEndpointDto): Promise<ModelEndpointDto> {
     return this.database.transaction(async (tx) => {
       const row = await lockModelEndpoint(tx, caller, name);
@@ -118,6 +130,7 @@ export class ModelEndpointService {
             current: await readModelEndpoint(tx, caller.workspaceId, name),
           },
         );
+      assertKnows(row.protocol, given.structuredOutput);
       if (given.models) await refuseRemoval(tx, caller, row, given.models);
       if (given.replicas) await replaceReplicas(tx, row, given.replicas);
       const changed: Partial<ModelEndpoint> = { revision: row.revision + 1, updatedAt: new Date() };
@@ -127,6 +140,7 @@ export class ModelEndpointService {
       if (given.prices) Object.assign(changed, priceColumns(given.prices));
       changed.modelPrices = modelPricesOf(this.priceList, given, given.models ?? row.models, row.modelPrices);
       if (given.clearance !== undefined) changed.clearance = given.clearance;
+      if (given.structuredOutput !== undefined) changed.structuredOutput = given.structuredOutput;
       if (given.maxConcurrencyPerReplica !== undefined)
         changed.maxConcurrencyPerReplica = given.maxConcurrencyPerReplica;
       if (given.credential !== undefined) Object.assign(changed, this.seal(row.id, given.credential));
@@ -157,7 +171,8 @@ export class ModelEndpointService {
    * Checks that every use names a model endpoint that serves the model, and keeps these model endpoints from being
    * changed until `tx` ends.
    * @returns what they are cleared for, by name.
-   * @throws DomainError REFERENCE_NOT_FOUND (no such model endpoint, or it does not serve the model), REFERENCE_ARCHIVED.
+   * @throws DomainError REFERENCE_NOT_FOUND (no such model endpoint, or it does not serve the model), REFERENCE_ARCHIVED,
+   * VALIDATION_FAILED (it cannot embed).
    */
   async assertServes(
     caller: Caller,
@@ -166,13 +181,12 @@ export class ModelEndpointService {
   ): Promise<ReadonlyMap<string, DataClass>> {
     const names = [...new Set(uses.map((use) => use.modelEndpoint))];
     // In order of the names, so that two transactions cannot wait for each other.
-    const rows: { name: string; models: string[]; clearance: DataClass; archivedAt: Date | null }[] =
-      await tx.query(
-        `SELECT name, models, clearance, archived_at AS "archivedAt" FROM model_endpoint
+    const rows: UsedModelEndpoint[] = await tx.query(
+      `SELECT name, protocol, models, clearance, archived_at AS "archivedAt" FROM model_endpoint
         WHERE workspace_id = $1 AND name = ANY ($2::text[]) ORDER BY name FOR SHARE`,
-        [caller.workspaceId, names],
-      );
-    for (const { modelEndpoint, model, path } of uses) {
+      [caller.workspaceId, names],
+    );
+    for (const { modelEndpoint, model, path, task } of uses) {
       const found = rows.find((row) => row.name === modelEndpoint);
       if (!found)
         throw new DomainError(
@@ -192,6 +206,12 @@ export class ModelEndpointService {
           `${path}: the model endpoint "${modelEndpoint}" does not serve "${model}"; it serves ${quoted(found.models)}.`,
           { path, modelEndpoint, model, models: found.models },
         );
+      if (task === 'embed' && !EMBEDDING_PROTOCOLS.includes(found.protocol)) {
+        const message = `"${modelEndpoint}" speaks the protocol "${found.protocol}", which has no embeddings; name a model endpoint that speaks ${EMBEDDING_PROTOCOLS.map((protocol) => `"${protocol}"`).join(' or ')}`;
+        throw new DomainError('VALIDATION_FAILED', `${path}: the model endpoint ${message}.`, [
+          { path, message },
+        ]);
+      }
     }
     return new Map(rows.map(({ name, clearance }) => [name, clearance]));
   }
@@ -206,6 +226,13 @@ export class ModelEndpointService {
     const { ciphertext, keyId } = this.secrets.seal(credential, credentialContext(id));
     return { credentialCiphertext: ciphertext, credentialKeyId: keyId };
   }
+}
+
+function assertKnows(protocol: Protocol, given: StructuredOutput | undefined): void {
+  const message = given && structuredOutputProblem(protocol, given);
+  if (message === undefined) return;
+  const problem = { path: '/structuredOutput', message };
+  throw new DomainError('VALIDATION_FAILED', `structuredOutput: ${message}.`, [problem]);
 }
 
 /** The last statements of every change: read the answer, then tell the gateways. */

@@ -1,5 +1,6 @@
 import Table from 'cli-table3';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ContractOutcome } from '#libs/core/contract/ladder.js';
 import type { RegistryClient } from './registry-client.js';
 import { NAMES } from './setup.js';
 import type { Outcome } from './send-tickets.js';
@@ -11,11 +12,20 @@ interface Group {
   readonly ok: number;
   readonly errors: number;
   readonly schemaValidRate: number | null;
+  readonly contractOutcomes: Readonly<Partial<Record<ContractOutcome, number>>>;
   readonly latencyMs: { readonly p50: number | null; readonly p95: number | null };
   readonly inputTokens: number;
   readonly outputTokens: number;
   readonly costMicroUsd: number;
 }
+
+/** How answers came to satisfy the contract, or did not. */
+const OUTCOMES: readonly (readonly [ContractOutcome, string])[] = [
+  ['valid', '  at once'],
+  ['repaired', '  repaired'],
+  ['reasked', '  asked again'],
+  ['violated', '  not at all'],
+];
 
 const ROWS_TIMEOUT_MS = 30_000;
 
@@ -52,6 +62,8 @@ export function comparisonTable(groups: readonly Group[], outcome: Outcome): str
   row('requests', ({ requests }) => String(requests));
   row('answered', ({ ok }) => String(ok));
   row('schema-valid', ({ schemaValidRate }) => percent(schemaValidRate));
+  for (const [outcome, title] of OUTCOMES)
+    row(title, ({ contractOutcomes }) => String(contractOutcomes[outcome] ?? 0));
   row('right action', (group) => {
     const right = outcome.rightActions.get(`${group.chain}@${group.chainVersion}`) ?? 0;
     return percent(group.requests > 0 ? right / group.requests : null);

@@ -63,7 +63,7 @@ async function startSimulator(
     '--max-num-seqs',
     '4',
     '--json-errors',
-    '0.12',
+    '0.2',
   ];
   const ready = (await launcher.startExtra(
     `model simulator ${index + 1}`,
@@ -92,13 +92,14 @@ async function served(gateway: string, replicas: readonly string[]): Promise<voi
 function sayWhatNow({ registry, gateway }: Addresses): void {
   const json = `-H 'content-type: application/json'`;
   console.log(`
-${NAMES.chain}@1 asks for JSON in words and only checks it; @2 lets the model endpoint enforce the schema.
+${NAMES.chain}@1 asks for JSON in words and only checks it; @2 makes the schema a contract: what breaks it is repaired, or asked
+for again, and no caller gets it. What that costs is in its tokens. Each request's rungs: GET ${registry}/api/v1/inferences/{id}
 Latency, errors and answers come from the simulator, which guesses the action from words that the ticket shares with
 its name: "right action" says nothing about the versions. For a real comparison, serve a model under the name
 ${MODEL} and point the model endpoint at it:
 
   vllm serve Qwen/Qwen3-8B --served-model-name ${MODEL}      # Ollama: ollama cp llama3.2 ${MODEL}, port 11434
-  curl -X PATCH ${registry}/api/v1/model-endpoints/${NAMES.modelEndpoint} ${json} -d '{"replicas":[{"baseUrl":"http://127.0.0.1:8000/v1"}]}'
+  curl -X PATCH ${registry}/api/v1/model-endpoints/${NAMES.modelEndpoint} ${json} -d '{"replicas":[{"baseUrl":"http://127.0.0.1:8000/v1"}],"structuredOutput":"response_format"}'
 
 OpenAI: add its model and your key ("models":["${MODEL}","gpt-4.1-mini"],"credential":"sk-…") and register a chain
 version that names the model. Ask the endpoint yourself:

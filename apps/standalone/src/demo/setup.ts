@@ -41,6 +41,8 @@ export async function setUp(
     models: [MODEL],
     prices: { inputMicroUsdPerMillionTokens: 150_000, outputMicroUsdPerMillionTokens: 600_000 },
     maxConcurrencyPerReplica: 8,
+    // As with a server that cannot enforce a schema: what the gateway does for it can be seen.
+    structuredOutput: 'prompt',
   };
   const path = `/model-endpoints`;
   const isNew = await registry.ensure(path, {
@@ -49,7 +51,11 @@ export async function setUp(
     protocol: 'openai',
     ...endpoint,
   });
-  if (!isNew) await registry.call('PATCH', `${path}/${NAMES.modelEndpoint}`, { replicas: endpoint.replicas });
+  if (!isNew)
+    await registry.call('PATCH', `${path}/${NAMES.modelEndpoint}`, {
+      replicas: endpoint.replicas,
+      structuredOutput: endpoint.structuredOutput,
+    });
 
   await registry.ensure('/prompts', { name: NAMES.prompt, description: 'Ticket in, action out.' });
   await registry.ensure('/chains', {
@@ -75,7 +81,7 @@ async function registerVersions(registry: RegistryClient): Promise<Version[]> {
     `${TASK}\n\nAnswer with JSON only, no other text. It must match this JSON Schema:\n${JSON.stringify(ANSWER_SCHEMA)}`,
     'The schema is part of the prompt.',
   );
-  const enforced = await prompt(TASK, 'Shorter: the schema is enforced while decoding.');
+  const enforced = await prompt(TASK, 'The schema is a contract of the chain, and no part of the prompt.');
   const generate = (parameters: object) => ({ modelEndpoint: NAMES.modelEndpoint, model: MODEL, parameters });
   return [
     await chain(
@@ -90,11 +96,11 @@ async function registerVersions(registry: RegistryClient): Promise<Version[]> {
     await chain(
       {
         prompt: `${enforced.name}@${enforced.version}`,
-        generate: generate({ temperature: 0.2, max_tokens: 200 }),
-        output: { name: 'triage', schema: ANSWER_SCHEMA, strict: true },
+        generate: generate({ temperature: 0.7 }),
+        output: { name: 'triage', schema: ANSWER_SCHEMA, strict: true, maxReasks: 2 },
         retry: { maxAttempts: 2 },
       },
-      'The model endpoint enforces the schema while decoding.',
+      'The schema is a contract: repaired, asked for again, or an error.',
     ),
   ];
 }

@@ -12,7 +12,11 @@ export const AZURE_OPENAI: Provider = {
   // Of models, where requests name deployments.
   listsModels: false,
   apiVersion: '2024-10-21',
-  path: (base, model, apiVersion) =>
-    `${base}/deployments/${encodeURIComponent(model)}/chat/completions?api-version=${encodeURIComponent(apiVersion)}`,
+  path: (base, model, apiVersion) => inDeployment(base, model, 'chat/completions', apiVersion),
+  embeddingsPath: (base, model, apiVersion) => inDeployment(base, model, 'embeddings', apiVersion),
   headers: (credential) => (credential === undefined ? [] : ['api-key', credential]),
 };
+
+function inDeployment(base: string, model: string, what: string, apiVersion: string): string {
+  return `${base}/deployments/${encodeURIComponent(model)}/${what}?api-version=${encodeURIComponent(apiVersion)}`;
+}

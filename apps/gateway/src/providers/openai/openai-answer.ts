@@ -4,12 +4,8 @@ import { nestsTooDeeply } from '#libs/core/nesting/nesting.js';
 /** What an inference row keeps of an answer. */
 export interface AnswerFacts extends TokenUsage {
   readonly finishReason: string | null;
-  readonly choices: readonly AnsweredChoice[];
-}
-
-export interface AnsweredChoice {
-  readonly content: string | null;
-  readonly callsTools: boolean;
+  /** As they came. */
+  readonly choices: readonly Fields[];
 }
 
 type Fields = Record<string, unknown>;
@@ -47,40 +43,13 @@ export function factsOf(choices: readonly Fields[], reportedUsage: unknown): Ans
     cachedInputTokens: usage.cachedInputTokens,
     cacheWriteInputTokens: usage.cacheWriteInputTokens,
     reasoningTokens: usage.reasoningTokens,
-    choices: choices.map((choice) => {
-      const message = isFields(choice['message']) ? choice['message'] : {};
-      const calls = message['tool_calls'];
-      return { content: textOf(message['content']), callsTools: Array.isArray(calls) && calls.length > 0 };
-    }),
+    choices,
   };
 }
 
 /** Whether a server put an error into what should be an answer. */
 export function carriesError(answer: Fields): boolean {
   return answer['error'] !== undefined && answer['error'] !== null;
-}
-
-/**
- * Whether an answer satisfies its output contract: every choice's content parses as JSON and validates.
- * @returns null without contract, and for a choice that calls tools instead of answering.
- */
-export function satisfies(
-  choices: readonly AnsweredChoice[],
-  validate: ((answer: unknown) => boolean) | undefined,
-): boolean | null {
-  if (!validate || choices.length === 0) return null;
-  for (const { content, callsTools } of choices) {
-    if (content === null || content === '') {
-      if (callsTools) return null;
-      return false;
-    }
-    try {
-      if (!validate(JSON.parse(content))) return false;
-    } catch {
-      return false; // not JSON
-    }
-  }
-  return true;
 }
 
 export function isFields(value: unknown): value is Fields {

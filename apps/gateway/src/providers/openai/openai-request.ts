@@ -1,11 +1,8 @@
-import type { ChainContent, Generation } from '#libs/core/content/types.js';
+import type { Generation } from '#libs/core/content/types.js';
 import type { ChatMessage } from '#libs/core/template/template.js';
-import { EXTRA, type CanonicalRequest } from '../canonical.js';
+import { EXTRA, OUTPUT_LIMITS, type CanonicalRequest } from '../canonical.js';
 
 type Fields = Readonly<Record<string, unknown>>;
-
-/** Limits that mean the same; a chain that pins one of them pins the other. */
-export const OUTPUT_LIMITS = ['max_tokens', 'max_completion_tokens'] as const;
 
 /** Fields of a request that are never passed on. */
 const KEPT_BACK: ReadonlySet<string> = new Set([
@@ -56,31 +53,27 @@ export function choicesAsked({ extraBody, parameters }: Generation, fields: Fiel
  * Why in this order: docs/adr/0004-what-a-chain-pins.md.
  * @param fields all fields of the request.
  * @param streamOptions the request's, or undefined where the answer is not streamed.
+ * @param format fields that ask for the output contract, of which there may be none; undefined without a contract.
  */
 export function canonicalRequest(
-  chain: ChainContent,
   generation: Generation,
   messages: readonly ChatMessage[],
   fields: CanonicalRequest,
   streamOptions: Fields | undefined,
+  format?: Fields,
 ): CanonicalRequest {
   const { parameters, extraBody } = generation;
   const body: CanonicalRequest = {};
   for (const name in fields) {
     if (KEPT_BACK.has(name)) continue;
     // The contract is the chain's: a caller's own format would ask for something else.
-    if (chain.output && OUTPUT_FORMATS.has(name)) continue;
+    if (format && OUTPUT_FORMATS.has(name)) continue;
     body[name] = fields[name];
   }
   if (OUTPUT_LIMITS.some((name) => parameters?.[name] !== undefined || extraBody?.[name] !== undefined))
     for (const name of OUTPUT_LIMITS) delete body[name];
   Object.assign(body, parameters, extraBody);
-  // strict: false asks for nothing upstream; the answer is only held against the schema.
-  if (chain.output && chain.output.strict !== false) {
-    const { name = 'answer', schema, strict } = chain.output;
-    const json_schema = strict === undefined ? { name, schema } : { name, schema, strict };
-    body['response_format'] = { type: 'json_schema', json_schema };
-  }
+  if (format) Object.assign(body, format);
   body['model'] = generation.model;
   body['messages'] = messages;
   if (body['stream'] !== undefined) delete body['stream'];

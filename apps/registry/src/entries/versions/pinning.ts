@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import type { Json } from '#libs/core/canonical/canonical.js';
+import { generationsOf, misfitFallback, taskOf } from '#libs/core/content/chain.js';
 import type { Kind } from '#libs/core/content/schemas.js';
 import { unrenderable } from '#libs/core/content/mlflow-prompt.js';
 import type {
@@ -37,7 +38,7 @@ export class Pinning {
   /**
    * @param content valid by the schema of its kind.
    * @throws DomainError REFERENCE_NOT_FOUND, REFERENCE_ARCHIVED, DIGEST_MISMATCH; VALIDATION_FAILED for a prompt of
-   * MLflow's that cannot be rendered.
+   * MLflow's that cannot be rendered, and for embeddings that no model could give or that could not be compared.
    */
   async pin(caller: Caller, kind: Kind, content: unknown, tx: EntityManager): Promise<PinnedContent> {
     if (kind !== 'chain') return { content: content as Json, pins: [] };
@@ -55,24 +56,42 @@ export class Pinning {
       return { ...rest, registeredModel: await pin('model', registeredModel, `${path}/registeredModel`) };
     };
 
-    const { prompt, fallbacks, ...rest } = chain;
-    const generations = generationsOf(chain);
+    const task = taskOf(chain);
+    const generations = generationsOf(chain).map((generation, index) => ({
+      generation,
+      path: index === 0 ? `/${task}` : `/fallbacks/${index - 1}`,
+    }));
     await this.modelEndpoints.assertServes(
       caller,
-      generations.map(({ generation: { modelEndpoint, model }, path }) => ({ modelEndpoint, model, path })),
+      generations.map(({ generation: { modelEndpoint, model }, path }) => ({
+        modelEndpoint,
+        model,
+        path,
+        task,
+      })),
       tx,
     );
-    const pinnedPrompt = await pin('prompt', prompt, '/prompt');
+    const pinnedPrompt =
+      chain.prompt === undefined ? {} : { prompt: await pin('prompt', chain.prompt, '/prompt') };
     const pinned: Generation[] = [];
     for (const { generation, path } of generations) pinned.push(await pinGeneration(generation, path));
-    const result: ChainContent = {
-      ...rest,
-      prompt: pinnedPrompt,
-      generate: pinned[0]!,
-      ...(fallbacks && { fallbacks: pinned.slice(1) }),
-    };
+    const result = {
+      ...chain,
+      ...pinnedPrompt,
+      [task]: pinned[0]!,
+      ...(chain.fallbacks && { fallbacks: pinned.slice(1) }),
+    } as ChainContent;
+    refuseMisfit(result);
     return { content: result as unknown as Json, pins };
   }
+}
+
+function refuseMisfit(chain: ChainContent): void {
+  const misfit = misfitFallback(chain);
+  if (!misfit) return;
+  const { index, message } = misfit;
+  const path = `/fallbacks/${index}`;
+  throw new DomainError('VALIDATION_FAILED', `${path} ${message}.`, [{ path, message }]);
 }
 
 function refuseUnrenderable({ name, version, content }: FoundVersion, path: string): void {
@@ -84,14 +103,4 @@ function refuseUnrenderable({ name, version, content }: FoundVersion, path: stri
     `${path} ${message}. Register it without that, and name the new version.`,
     [{ path, message }],
   );
-}
-
-/** The generation and its fallbacks, each with its JSON Pointer. */
-function generationsOf(
-  chain: ChainContent<Reference>,
-): { generation: Generation<Reference>; path: string }[] {
-  return [
-    { generation: chain.generate, path: '/generate' },
-    ...(chain.fallbacks ?? []).map((generation, index) => ({ generation, path: `/fallbacks/${index}` })),
-  ];
 }

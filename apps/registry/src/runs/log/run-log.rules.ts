@@ -1,5 +1,5 @@
 import { DomainError } from '#libs/core/errors/catalogue.js';
-import type { Problem } from '#libs/core/content/validate.js';
+import type { Problem } from '#libs/core/content/problems.js';
 import { parseInt64, type Int64 } from '../../metrics/int64.js';
 import { parseMetricValue } from '../../metrics/metric-value.js';
 
