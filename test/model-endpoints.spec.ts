@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SecretBox } from '../libs/platform/secrets/secret-box.js';
 import { startTestRegistry, TEST_ENCRYPTION_KEYS, type TestRegistry } from './support/registry.js';
@@ -226,6 +227,19 @@ describe('model endpoints', () => {
     const { status, body } = await create(fields);
     expect([status, body.code]).toEqual([400, 'VALIDATION_FAILED']);
     expect(body.message).toMatch(message);
+  });
+
+  it('are registered as the README says: vLLM, Ollama, OpenAI, Anthropic', async () => {
+    const readme = await readFile('README.md', 'utf8');
+    const [, part = ''] = readme.split('## Real models');
+    const bodies = [...part.matchAll(/^post model-endpoints '(\{.*?\})'$/gms)].map(([, body]) =>
+      body!.replaceAll(/'"\$\w+"'/g, 'sk-test'),
+    );
+    expect(bodies).toHaveLength(4);
+    for (const body of bodies) {
+      const answer = await registry.call('POST', '/model-endpoints', body);
+      expect([answer.status, answer.body.message]).toEqual([201, undefined]);
+    }
   });
 
   it('refuse a body that is not an object', async () => {

@@ -699,6 +699,7 @@ describe('the spool', () => {
       await expect(fill()).rejects.toMatchObject({ code: 'ENOSPC' });
       ship(process);
       await stored(completed + 1); // the last one's closing went there from memory
+      await eventually(() => process.metrics.pendingRows === 0);
       await process.complete({}, {}, Buffer.from(large));
       await stored(completed + 2);
     });

@@ -298,6 +298,8 @@ describe('structured output', () => {
       expect(performance.now() - startedAt).toBeLessThan(6_500);
       expect(row).toMatchObject({ contract_outcome: 'violated', schema_valid: false });
       expect(row.output_tokens).toBeGreaterThan(0);
+      expect(rungsOf(row)).toHaveLength(row.attempts);
+      expect(row.contract_rungs.at(-1)).toMatchObject({ rung: 'reask', errorCode: 'request_timeout' });
     }, 10_000);
   });
 

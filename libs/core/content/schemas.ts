@@ -1,3 +1,7 @@
+import { DIALECT } from './dialect.js';
+import { modelSchema } from './model-schema.js';
+import { promptSchema } from './prompt-schema.js';
+
 /**
  * JSON Schemas (draft 2020-12) of what a version holds, by kind. Published by the registry, used by the same
  * code that validates, so the two cannot differ. Unknown fields are refused everywhere.
@@ -26,141 +30,6 @@ const ALIAS_OR_NUMBER = '[\\p{L}\\p{N}_.-]{1,255}$';
 export const DIGEST_PATTERN = '^sha256:[0-9a-f]{64}$';
 
 const name = { type: 'string', pattern: NAME_PATTERN, maxLength: 128 } as const;
-const dialect = 'https://json-schema.org/draft/2020-12/schema';
-
-export const promptSchema = {
-  $schema: dialect,
-  title: 'Prompt content',
-  description:
-    'A text, or a list of chat messages, with {{variable}} placeholders and at most one {{messages}} slot; or a template of MLflow that chains cannot render.',
-  type: 'object',
-  discriminator: { propertyName: 'type' },
-  required: ['type'],
-  oneOf: [
-    {
-      type: 'object',
-      title: 'Text prompt',
-      description: 'Rendered into one user message.',
-      properties: {
-        type: { const: 'text' },
-        text: { type: 'string', minLength: 1, maxLength: 1_000_000, description: 'The template.' },
-      },
-      required: ['type', 'text'],
-      additionalProperties: false,
-    },
-    {
-      type: 'object',
-      title: 'Chat prompt',
-      properties: {
-        type: { const: 'chat' },
-        messages: {
-          type: 'array',
-          minItems: 1,
-          maxItems: 1000,
-          description: 'Messages in order. The string "{{messages}}" stands for the conversation so far.',
-          items: {
-            anyOf: [
-              { const: '{{messages}}' },
-              {
-                type: 'object',
-                properties: {
-                  role: { enum: ['system', 'developer', 'user', 'assistant'], description: 'Who speaks.' },
-                  content: {
-                    type: 'string',
-                    maxLength: 1_000_000,
-                    description: 'The template of the message.',
-                  },
-                },
-                required: ['role', 'content'],
-                additionalProperties: false,
-              },
-            ],
-          },
-        },
-      },
-      required: ['type', 'messages'],
-      additionalProperties: false,
-    },
-    {
-      type: 'object',
-      title: 'MLflow prompt',
-      description:
-        "A template of MLflow's that is more than this grammar (Jinja, dotted names, other roles, content parts…): kept and shown as it was registered, refused by chains.",
-      properties: {
-        type: { const: 'mlflow' },
-        form: {
-          enum: ['text', 'chat'],
-          description: 'What the text is: a template, or a list of messages in JSON.',
-        },
-        text: {
-          type: 'string',
-          maxLength: 1_000_000,
-          description: 'As MLflow keeps it in mlflow.prompt.text.',
-        },
-      },
-      required: ['type', 'form', 'text'],
-      additionalProperties: false,
-    },
-  ],
-} as const;
-
-export const modelSchema = {
-  $schema: dialect,
-  title: 'Model content',
-  description:
-    'A model as it was trained or chosen: base weights, an adapter on top of them, or what an MLflow client registered.',
-  type: 'object',
-  discriminator: { propertyName: 'format' },
-  required: ['format'],
-  oneOf: [
-    {
-      type: 'object',
-      title: 'Served model',
-      properties: {
-        format: {
-          enum: ['hosted', 'weights', 'lora'],
-          description: 'Served by a vendor, own weights, or a LoRA adapter.',
-        },
-        model: {
-          type: 'string',
-          minLength: 1,
-          maxLength: 256,
-          description: 'Name under which a model endpoint serves it.',
-        },
-        baseModel: {
-          type: 'string',
-          minLength: 1,
-          maxLength: 256,
-          description: 'For an adapter: what it adapts.',
-        },
-        source: {
-          type: 'string',
-          maxLength: 2048,
-          description: 'Where it comes from: a hub id, a URI, a commit.',
-        },
-        task: { type: 'string', maxLength: 128, description: 'What it is made for.' },
-        metadata: { type: 'object', description: 'Anything else worth keeping with the version.' },
-      },
-      required: ['format', 'model'],
-      additionalProperties: false,
-    },
-    {
-      type: 'object',
-      title: 'MLflow model',
-      description:
-        'A model that a run logged. Its files are the artifacts of the version, where they lie here.',
-      properties: {
-        format: { const: 'mlflow' },
-        source: { type: 'string', minLength: 1, maxLength: 2048, description: 'URI it was registered from.' },
-        runId: { type: 'string', minLength: 1, maxLength: 256, description: 'The run that made it.' },
-        runLink: { type: 'string', minLength: 1, maxLength: 2048, description: 'Where that run is shown.' },
-        modelId: { type: 'string', minLength: 1, maxLength: 256, description: 'The logged model it was.' },
-      },
-      required: ['format', 'source'],
-      additionalProperties: false,
-    },
-  ],
-} as const;
 
 function reference(kind: 'prompt' | 'model', namePattern: string) {
   return {
@@ -333,7 +202,7 @@ const step = {
 } as const;
 
 export const chainSchema = {
-  $schema: dialect,
+  $schema: DIALECT,
   title: 'Chain content',
   description:
     'One versioned configuration: prompt, generation, fallbacks, output contract, retry policy and steps; or an embedding, fallbacks and retry policy. References are pinned when the version is registered.',

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { compileContract, TOO_LARGE } from './compile-contract.js';
 import { assertEnds } from './subschemas.js';
+import { allowWork } from './work.js';
 
 const problems = (schema: object, value: unknown) => compileContract(schema)(value);
 const isValid = (schema: object, value: unknown) => problems(schema, value).length === 0;
@@ -88,6 +89,11 @@ describe('a contract', () => {
   });
 });
 
+it('compiles before any check has been made', () => {
+  allowWork(0);
+  expect(isValid({ enum: ['a', { b: 1 }] }, { b: 1 })).toBe(true);
+});
+
 describe('what would hold the process up', () => {
   it('is stopped where a schema evaluates exponentially often', () => {
     const check = compileContract(doubling(40));
@@ -166,6 +172,71 @@ describe('what would hold the process up', () => {
   });
 });
 
+/** Asked 4 096 times for a schema that one value is held against. */
+function often(leaf: object): object {
+  const { $defs } = doubling(12) as { $defs: Record<string, object> };
+  const text = JSON.stringify({ ...$defs, d0: {} }).replaceAll('allOf', 'anyOf');
+  return { $defs: { ...(JSON.parse(text) as object), d0: leaf }, $ref: '#/$defs/d12' };
+}
+
+describe('what fails, or takes long by itself, counts too:', () => {
+  const names = Array.from({ length: 10_000 }, (_, index) => `p${index}`);
+  const fields = Object.fromEntries(names.map((name) => [name, 0]));
+  const text = 'x'.repeat(1_000_000);
+  const zeros = Array.from({ length: 100_000 }, () => 0);
+  it.each([
+    ['a constant', { const: [...zeros, 1] }, [1, ...zeros]],
+    ['the length of a text', { maxLength: 10 }, text],
+    ['a text that is looked up', { enum: ['a'] }, text],
+    ['fields that must be there', { required: [...names, 'more'] }, fields],
+    ['dependent ones', { dependentRequired: { p0: [...names.slice(0, 500), 'more'] } }, fields],
+    ['the number of fields', { minProperties: 20_000 }, fields],
+    ['items that are looked for', { contains: { type: 'null' } }, zeros],
+    ['items that are all right', { contains: true, minContains: 1_000_000 }, zeros],
+  ])('%s', (_, leaf, value) => {
+    const check = compileContract(often(leaf));
+    expect(took(() => expect(check(value)).not.toEqual([]))).toBeLessThan(2_000);
+  });
+
+  it('of a schema that evaluates exponentially often, and always fails', () => {
+    const { $defs } = doubling(40) as { $defs: Record<string, object> };
+    for (const leaf of [{ const: 'a' }, { not: {} }, { type: 'null' }, false] as object[]) {
+      const schema = JSON.stringify({ $defs: { ...$defs, d0: leaf }, $ref: '#/$defs/d40' });
+      for (const keyword of ['anyOf', 'oneOf']) {
+        const check = compileContract(JSON.parse(schema.replaceAll('allOf', keyword)) as object);
+        expect(
+          took(() => expect(check(1)).toBe(TOO_LARGE)),
+          keyword,
+        ).toBeLessThan(2_000);
+      }
+    }
+  });
+
+  it('of very many errors', () => {
+    const check = compileContract({ type: 'array', items: { required: names } });
+    let said: readonly unknown[] = [];
+    expect(took(() => (said = check(Array.from({ length: 5_000 }, () => ({})))))).toBeLessThan(2_000);
+    expect(said.length).toBeGreaterThan(0);
+  });
+
+  it('of a long pattern', () => {
+    for (const pattern of ['^(.?){1000}$', '^(\\pL{0,400}-)*\\d$']) {
+      const anyOf = Array.from({ length: 10 }, (_, index) => ({ pattern: `${pattern}|!${index}` }));
+      const check = compileContract({ anyOf });
+      expect(
+        took(() => expect(check('é'.repeat(20_000))).not.toEqual([])),
+        pattern,
+      ).toBeLessThan(4_000);
+    }
+  });
+
+  it('of a long enum, which is not told a hundred times', () => {
+    const values = Array.from({ length: 100_000 }, (_, index) => `value ${index}`);
+    const check = compileContract({ type: 'array', items: { enum: values } });
+    expect(took(() => check(Array.from({ length: 1_000 }, () => 0)))).toBeLessThan(1_000);
+  });
+});
+
 describe('what is refused', () => {
   it.each([
     [{ $ref: '#' }],
@@ -189,9 +260,43 @@ describe('what is refused', () => {
       expect(() => assertEnds(schema)).not.toThrow();
   });
 
+  it('a reference into data, which is not counted', () => {
+    const twice = (to: string) => ({ allOf: [{ $ref: to }, { $ref: to }] });
+    for (const schema of [
+      { $ref: '#/examples/0', examples: [twice('#/examples/1'), {}] },
+      { properties: { a: { default: {}, $ref: '#/properties/a/default' } } },
+      { $id: 'https://example.com/s', $ref: 'https://example.com/s#/enum/0', enum: [{}] },
+      { $dynamicRef: '#/const', const: {} },
+    ])
+      expect(() => assertEnds(schema)).toThrow('leads to data');
+    const many = Array.from({ length: 60 }, (_, index) => ({ $id: `https://example.com/${index}` }));
+    expect(() => assertEnds({ allOf: many })).toThrow('more than 50');
+    const named = { properties: { default: { type: 'string' }, b: { $ref: '#/properties/default' } } };
+    expect(() => assertEnds(named)).not.toThrow();
+  });
+
   it('a schema of very many parts', () => {
     const properties = Object.fromEntries(Array.from({ length: 6_000 }, (_, index) => [`p${index}`, {}]));
     expect(() => assertEnds({ properties })).toThrow('6001 subschemas');
+    const names = Object.keys(properties);
+    for (const schema of [
+      { properties: Object.fromEntries(names.map((name) => [name, true])) },
+      { anyOf: names.map(() => false) },
+      { dependentRequired: { p0: names } },
+    ])
+      expect(() => assertEnds(schema)).toThrow('6001 subschemas');
+    expect(() => assertEnds({ required: [...names, ...names, ...names, ...names] })).toThrow(
+      '1201 subschemas',
+    );
+    expect(() => assertEnds({ required: names, items: false })).not.toThrow();
+  });
+
+  it('patterns that take long to compile', () => {
+    const many = Array.from({ length: 900 }, (_, index) => ({ pattern: `(.?){1000}${index}` }));
+    expect(
+      took(() => expect(() => compileContract({ anyOf: many })).toThrow('too long together')),
+    ).toBeLessThan(4_000);
+    expect(() => compileContract({ pattern: 'a|'.repeat(2_000) })).toThrow('more than 2048');
   });
 
   it('a reference outside itself, without asking the network', () => {

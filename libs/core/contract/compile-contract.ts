@@ -2,20 +2,29 @@ import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.
 import type { DataValidateFunction } from 'ajv/dist/types/index.js';
 import { describe, type Problem } from '../content/problems.js';
 import { addBoundedFormats } from './formats.js';
-import { linearRegExp } from './linear-regexp.js';
+import { linearRegExps } from './linear-regexp.js';
+import { priceOf } from './price.js';
 import { assertEnds, subschemasOf } from './subschemas.js';
-import { allowWork, MAX_WORK, spend, TooMuchWorkError } from './work.js';
+import { allowWork, Allowance, MAX_WORK, spend, TooMuchWorkError, workLeft } from './work.js';
 
 const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
 /** Counts what is evaluated; of no schema that people write. */
 const COUNTED = 'x-catena-counted';
+/** The keyword that comes first of all: what fails before it has counted would be free. */
+const FIRST = '$dynamicAnchor';
 /** Of the second look, which finds all that is wrong. */
-const DESCRIBING_WORK = 20_000;
+const DESCRIBING_WORK = 40_000;
+/** Of a text that is looked up. */
+const CHARACTERS_PER_STEP = 64;
 /** Of a problem's path and message, in characters: names of fields are the model's, and may be of any length. */
 const MAX_TEXT = 300;
 
-/** Holds a parsed answer against a contract. @returns what is wrong with it, at most 20; nothing where it satisfies. */
-export type ContractCheck = (answer: unknown) => readonly Problem[];
+/**
+ * Holds a parsed answer against a contract.
+ * @param allowance of all that is held against it for one request at a time.
+ * @returns what is wrong with it, at most 20; nothing where it satisfies.
+ */
+export type ContractCheck = (answer: unknown, allowance?: Allowance) => readonly Problem[];
 
 const NOTHING: readonly Problem[] = [];
 /** Said, as this very list, of an answer that is too large to be checked. */
@@ -50,22 +59,27 @@ export function compileContract(schema: object): ContractCheck {
   assertDialect(schema);
   const validate = compiled(schema, false);
   let describing: ValidateFunction | undefined;
-  return (answer) => {
+  return (answer, allowance = new Allowance()) => {
+    const work = Math.min(MAX_WORK, allowance.work);
     try {
-      allowWork(MAX_WORK);
+      allowWork(work);
       if (validate(answer)) return NOTHING;
     } catch (error) {
       return unchecked(error);
+    } finally {
+      allowance.work -= work - workLeft();
     }
+    const more = Math.min(DESCRIBING_WORK, allowance.work);
     try {
       describing ??= compiled(schema, true);
-      allowWork(DESCRIBING_WORK);
+      allowWork(more);
       describing(answer);
       return bounded(describing.errors ?? []);
     } catch {
       // Too much is wrong to be told in full; that something is, is certain.
       return bounded(validate.errors ?? []);
     } finally {
+      allowance.work -= more - workLeft();
       // They hold parts of the answer.
       validate.errors = null;
       if (describing) describing.errors = null;
@@ -89,10 +103,10 @@ function compiled(schema: object, allErrors: boolean): ValidateFunction {
     meta: false,
     validateSchema: false,
     // ajv tidies its code up in the square of the schema's size; V8 does it as well, and sooner.
-    code: { regExp: linearRegExp, optimize: false },
+    code: { regExp: linearRegExps(), optimize: false },
   });
   addBoundedFormats(ajv);
-  ajv.addKeyword({ keyword: COUNTED, schema: false, errors: false, validate: count });
+  ajv.addKeyword({ keyword: COUNTED, before: FIRST, errors: false, compile: counter });
   // ajv compares one by one: of 10 000 values with each other, or with the 10 000 of an enum, it would take seconds.
   ajv.removeKeyword('enum');
   ajv.addKeyword({ keyword: 'enum', schemaType: 'array', errors: true, compile: isAmong });
@@ -130,9 +144,12 @@ function compiledBy(ajv: Ajv2020, schema: object): ValidateFunction {
   }
 }
 
-function count(): boolean {
-  spend(1);
-  return true;
+function counter(_: unknown, subschema: object): DataValidateFunction {
+  const price = priceOf(subschema as Readonly<Record<string, unknown>>);
+  return (value: unknown) => {
+    spend(price(value));
+    return true;
+  };
 }
 
 /** A copy in which every subschema counts its evaluations. */
@@ -146,7 +163,11 @@ function counted(schema: object): object {
 function isAmong(allowedValues: readonly unknown[]): DataValidateFunction {
   const known = new Set(allowedValues.map(comparable));
   const validate: DataValidateFunction = (value: unknown) => {
-    const isKnown = known.has(comparable(value));
+    const key = comparable(value);
+    // It has been written, or will be gone through to be looked up.
+    if (typeof key === 'string')
+      spend(typeof value === 'string' ? value.length / CHARACTERS_PER_STEP : key.length);
+    const isKnown = known.has(key);
     if (!isKnown) validate.errors = [{ keyword: 'enum', params: { allowedValues } }];
     return isKnown;
   };
@@ -156,10 +177,7 @@ function isAmong(allowedValues: readonly unknown[]): DataValidateFunction {
 /** A text for a list or an object, and never one that stands for a text too; all else is itself. */
 function comparable(value: unknown): unknown {
   if (typeof value === 'string') return `"${value}`;
-  if (typeof value !== 'object' || value === null) return value;
-  const key = keyOf(value);
-  spend(key.length);
-  return key;
+  return typeof value === 'object' && value !== null ? keyOf(value) : value;
 }
 
 /** JSON Schema compares by value: the order of fields does not matter. */
@@ -183,12 +201,24 @@ function keyOf(value: unknown): string {
 }
 
 function bounded(errors: readonly ErrorObject[]): readonly Problem[] {
-  const told = errors
-    .slice(0, 100)
-    .map((error) =>
-      error.keyword === 'false schema' ? { ...error, keyword: '', message: 'is not allowed' } : error,
-    );
+  const wordsOf = new Map<unknown, string>();
+  const told = errors.slice(0, 100).map((error) => inWords(error, wordsOf));
   return describe(told).map(({ path, message }) => ({ path: shortened(path), message: shortened(message) }));
+}
+
+/** @param wordsOf what was put in words before: a hundred errors may be about the same long list of values. */
+function inWords(error: ErrorObject, wordsOf: Map<unknown, string>): ErrorObject {
+  const { keyword, params } = error;
+  if (keyword === 'false schema') return { ...error, keyword: '', message: 'is not allowed' };
+  if (keyword !== 'enum' && keyword !== 'const') return error;
+  const isOne = keyword === 'const';
+  const allowed: unknown = isOne ? params['allowedValue'] : params['allowedValues'];
+  let message = wordsOf.get(allowed);
+  if (message === undefined) {
+    message = shortened(`must be ${isOne ? '' : 'one of '}${JSON.stringify(allowed)}`);
+    wordsOf.set(allowed, message);
+  }
+  return { ...error, keyword: '', message };
 }
 
 /** As every database and every server takes it. */

@@ -1,5 +1,6 @@
 import { jsonrepair } from 'jsonrepair';
 import { nestsTooDeeply } from '../nesting/nesting.js';
+import { Allowance } from './work.js';
 
 /** jsonrepair goes back over a text with stray quotes again and again: 200 KB can take 8 s, these some 50 ms. */
 const MAX_MENDED = 16 * 1024;
@@ -25,9 +26,14 @@ export function parseJson(text: string): { readonly value: unknown } | undefined
  * Finds the JSON that a model meant, without asking it: out of a fence or of prose, with syntax mended (`jsonrepair`).
  * The last that is accepted counts, for models think first and answer then. Always the same for the same text.
  * @param accepts whether a value satisfies the contract.
+ * @param allowance of the answer that the text is a part of.
  * @returns undefined where nothing does.
  */
-export function repairJson(text: string, accepts: (value: unknown) => boolean): Repaired | undefined {
+export function repairJson(
+  text: string,
+  accepts: (value: unknown) => boolean,
+  allowance = new Allowance(),
+): Repaired | undefined {
   const candidates = candidatesIn(text);
   for (const candidate of candidates) {
     const parsed = parseJson(candidate);
@@ -38,7 +44,8 @@ export function repairJson(text: string, accepts: (value: unknown) => boolean): 
     // Out of words it would make texts and lists; that is no repair.
     if (!/^[{[]/.test(candidate)) continue;
     left -= candidate.length;
-    if (left < 0) return undefined;
+    if (left < 0 || candidate.length > allowance.mended) return undefined;
+    allowance.mended -= candidate.length;
     const mended = mend(candidate);
     const parsed = mended === undefined ? undefined : parseJson(mended);
     if (parsed && typeof parsed.value === 'object' && parsed.value !== null && accepts(parsed.value))

@@ -2,6 +2,10 @@ type Schema = Record<string, unknown>;
 
 /** Beyond it a schema takes a gateway too long to compile. */
 const MAX_SUBSCHEMAS = 1_000;
+/** Each may be what a reference begins at. */
+const MAX_NAMED = 50;
+/** Names of fields that must be there take less. */
+const REQUIRED_PER_PART = 20;
 
 /** Keywords whose value is data, and no schema. */
 const DATA: ReadonlySet<string> = new Set([
@@ -57,14 +61,56 @@ export function subschemasOf(schema: object): Schema[] {
 
 /** @throws Error for a schema that is too large, or against which nothing can be held because it has no end. */
 export function assertEnds(schema: object): void {
-  const { length } = subschemasOf(schema);
+  const subschemas = subschemasOf(schema);
+  const length = subschemas.reduce((sum, subschema) => sum + 1 + partsOf(subschema), 0);
   if (length > MAX_SUBSCHEMAS)
     throw new Error(`it has ${length} subschemas, more than ${MAX_SUBSCHEMAS}; make it smaller`);
+  assertNoneInData(subschemas);
   const endless = endlessReference(schema);
   if (endless !== undefined)
     throw new Error(
       `"$ref": "${endless.slice(0, 200)}" leads back to itself without going down into the value, and has no end`,
     );
+}
+
+/** What else of a subschema is compiled piece by piece: `true` and `false` inside it, and lists of dependent fields. */
+function partsOf(subschema: Schema): number {
+  let parts = 0;
+  for (const keyword in subschema) {
+    const value = subschema[keyword];
+    if (keyword === 'dependentRequired' || keyword === 'dependencies') {
+      for (const names of isSchema(value) ? Object.values(value) : [])
+        parts += Array.isArray(names) ? names.length : 0;
+      continue;
+    }
+    if (keyword === 'required' && Array.isArray(value)) parts += value.length / REQUIRED_PER_PART;
+    if (DATA.has(keyword)) continue;
+    const inner = MAPS.has(keyword) && isSchema(value) ? Object.values(value) : value;
+    if (Array.isArray(inner)) for (const item of inner) parts += typeof item === 'boolean' ? 1 : 0;
+  }
+  return Math.ceil(parts);
+}
+
+/** @throws Error for a reference into data, as an example is: what stands there is not among the subschemas, and not counted. */
+function assertNoneInData(subschemas: readonly Schema[]): void {
+  const known = new Set<unknown>(subschemas);
+  // A reference may begin at any of them that has a name.
+  const bases = subschemas.filter((subschema, index) => index === 0 || '$id' in subschema);
+  if (bases.length > MAX_NAMED)
+    throw new Error(`more than ${MAX_NAMED} of its subschemas have an "$id"; refer to them by "#/$defs/…"`);
+  for (const subschema of subschemas)
+    for (const keyword of ['$ref', '$dynamicRef']) {
+      const reference = subschema[keyword];
+      if (typeof reference !== 'string') continue;
+      const pointer = reference.slice(reference.indexOf('#'));
+      for (const base of bases) {
+        const target = pointedAt(base, pointer);
+        if (target !== undefined && typeof target !== 'boolean' && !known.has(target))
+          throw new Error(
+            `"${keyword}": "${reference.slice(0, 200)}" leads to data and not to a schema; put that under "$defs"`,
+          );
+      }
+    }
 }
 
 /**

@@ -12,6 +12,19 @@ export class TooMuchWorkError extends Error {
   override readonly name = 'TooMuchWorkError';
 }
 
+/** What the check that was last has left. */
+export function workLeft(): number {
+  return Math.max(0, left);
+}
+
+/** For all checks of one answer together: it may have a hundred choices, and each some parts that may be meant. */
+export class Allowance {
+  /** Steps. */
+  work = 2 * MAX_WORK;
+  /** Characters of broken JSON that are mended. */
+  mended = 32 * 1024;
+}
+
 /** A check begins. Checks are synchronous, so that one allowance is enough for all. */
 export function allowWork(amount: number): void {
   left = amount;

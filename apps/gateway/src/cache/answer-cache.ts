@@ -150,10 +150,19 @@ export class CacheSlot {
     if (maxEntrySize > 0 && body.length > maxEntrySize) return;
     const [own] = generationsOf(this.chain.content);
     if (modelEndpoint !== own.modelEndpoint || model !== own.model || !isWhole(body)) return;
-    // Copied: it may be a small part of a large chunk, all of which it would hold.
-    const kept = { body: Buffer.from(body), keptAtMs: Date.now(), finishReason, schemaValid };
-    this.answers.set(this.key, kept, { ttl: this.ttlMs });
+    this.answers.set(
+      this.key,
+      { body: apart(body), keptAtMs: Date.now(), finishReason, schemaValid },
+      { ttl: this.ttlMs },
+    );
   }
 }
 
 const MISS: readonly string[] = ['x-catena-cache', 'miss'];
+
+/** A copy in memory of its own: a part of a chunk, or of the pool that small buffers come from, would hold all of that. */
+function apart(body: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(body.length);
+  body.copy(copy);
+  return copy;
+}

@@ -138,7 +138,8 @@ export class ChatRoutes {
     if (slot) inference.cacheSlot = slot;
     if (!slot?.hit) {
       this.shedLoad(inference, lanes);
-      if (endpoint.shadows) {
+      // A split that keeps its shadows may have come to embed.
+      if (endpoint.shadows && task === 'generate') {
         const original = { id: inference.id, endpoint, request: chat, dataClass, caller };
         inference.copies = this.shadows.copiesOf(original, this.services);
       }

@@ -247,6 +247,7 @@ export class Inference implements GenerationGate {
     const { facts, error } = ending;
     const { modelEndpoint, model } = this.generationAt(this.ranIndex);
     const { contract } = this;
+    contract?.end(error?.code, { modelEndpoint, model });
     const costMicroUsd = facts ? this.costOf(facts) : null;
     const { inputTokens, outputTokens, cachedInputTokens, cacheWriteInputTokens, reasoningTokens } = contract
       ? contract.usageWith(facts)

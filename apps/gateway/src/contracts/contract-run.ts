@@ -43,6 +43,8 @@ export class ContractRun {
   private spent = NO_USAGE;
   private spentMicroUsd: number | null = null;
   private sentAtMs = 0;
+  /** An attempt is under way, of which nothing is among the rungs. */
+  private isAsking = false;
   /** Of the answer to the attempt that went out last. */
   finishReason: string | null = null;
 
@@ -65,6 +67,7 @@ export class ContractRun {
   sent(): void {
     this.finishReason = null;
     this.sentAtMs = performance.now();
+    this.isAsking = true;
   }
 
   /** An attempt has been answered. @param mayRepair whether nothing of the answer has gone out. */
@@ -99,6 +102,13 @@ export class ContractRun {
     this.add(this.kind, 'failed', place, performance.now() - this.sentAtMs, NOTHING_USED, undefined, code);
     // What the caller sent was taken before; what is refused now is what the gateway has added.
     return this.kind === 'reask' && code === 'upstream_refused_request' ? this.violation! : failure;
+  }
+
+  /** The request ends; where an attempt was under way, it came to nothing. */
+  end(errorCode: string | undefined, place: AskedPlace): void {
+    if (!this.isAsking || errorCode === undefined) return;
+    const latencyMs = performance.now() - this.sentAtMs;
+    this.add(this.kind, 'failed', place, latencyMs, NOTHING_USED, undefined, errorCode);
   }
 
   /** The answer held last goes nowhere; what it used is paid all the same. */
@@ -178,6 +188,7 @@ export class ContractRun {
     held: Judgement | undefined,
     errorCode?: string,
   ): void {
+    this.isAsking = false;
     const problems = this.keepsPayloads && held ? held.problems.slice(0, MAX_KEPT) : [];
     this.rungs.push({
       rung,

@@ -9,15 +9,22 @@ const FLOAT_BYTES = 4;
 /**
  * Reads a list of embeddings.
  * @param vectors how many were asked for: one that is missing would give all that follow to the wrong text.
+ * @param format how they will be written, where that is not how they came.
  * @returns undefined for anything that is not exactly so many vectors of one length, and for an error.
  */
-export function readEmbeddings(parsed: unknown, vectors: number): AnswerFacts | undefined {
+export function readEmbeddings(
+  parsed: unknown,
+  vectors: number,
+  format?: EncodingFormat,
+): AnswerFacts | undefined {
   if (!isFields(parsed) || carriesError(parsed)) return undefined;
   const { data } = parsed;
   if (!Array.isArray(data) || data.length !== vectors) return undefined;
   const length = lengthOf(data[0]);
   if (length === undefined) return undefined;
   for (let at = 1; at < data.length; at++) if (lengthOf(data[at]) !== length) return undefined;
+  if (format && !(data as Fields[]).every(({ embedding }) => isWritable(embedding, length, format)))
+    return undefined;
   return { ...usageOf(parsed['usage']), finishReason: null, choices: [] };
 }
 
@@ -39,9 +46,21 @@ function lengthOf(item: unknown): number | undefined {
     return bytes > 0 && bytes % FLOAT_BYTES === 0 ? bytes / FLOAT_BYTES : undefined;
   }
   if (!Array.isArray(vector) || vector.length === 0) return undefined;
-  // What is not a number comes as null, and counts as 0 wherever it is used.
-  for (let at = 0; at < vector.length; at++) if (typeof vector[at] !== 'number') return undefined;
+  // What is not a number comes as null, and counts as 0 wherever it is used; 1e999 is read as Infinity.
+  for (let at = 0; at < vector.length; at++) if (!Number.isFinite(vector[at])) return undefined;
   return vector.length;
+}
+
+/** Whether a vector keeps its numbers when it is written otherwise: JSON has none that are not finite, base64 has no large ones. */
+function isWritable(embedding: unknown, length: number, format: EncodingFormat): boolean {
+  if (typeof embedding === 'string') {
+    if (format === 'base64') return true;
+    const floats = floatsOf(embedding);
+    return floats.length === length && floats.every(Number.isFinite);
+  }
+  return (
+    format === 'float' || (embedding as number[]).every((number) => Number.isFinite(Math.fround(number)))
+  );
 }
 
 /**

@@ -14,7 +14,7 @@ const EMBEDDINGS_FORM: Form = {
     return embeddingsPath(base, model, apiVersion);
   },
   writeRequest: (generation, fields) => JSON.stringify(embeddingsBody(generation, fields)),
-  readAnswer: (answer, { fields }) => readEmbeddings(answer, vectorsAsked(fields)),
+  readAnswer: (answer, { fields }) => readEmbeddings(answer, vectorsAsked(fields), formatAsked(fields)),
   keptAnswer: withoutVectors,
 };
 

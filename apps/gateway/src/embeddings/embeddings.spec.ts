@@ -131,11 +131,22 @@ describe('an answer with embeddings', () => {
     ['too many', listOf([1], [2])],
     ['nothing in it', listOf([])],
     ['null for a number', listOf([1, null])],
+    ['a number that is too large', JSON.parse(JSON.stringify(listOf([7])).replace('[7]', '[1e999]'))],
     ['half a float', listOf('AAAA')],
     ['an embedding that is none', listOf({})],
     ['something else', 'embedding'],
   ])('is none with %s', (_, answer) => {
     expect(readEmbeddings(answer, 1)).toBeUndefined();
+  });
+
+  it('is none where its numbers would be lost in the format asked for', () => {
+    expect(readEmbeddings(listOf([1, 2], base64(1, 2)), 2, 'float')).toBeDefined();
+    for (const vector of [base64(1, NaN), base64(1, Infinity), '!'.repeat(16)]) {
+      expect(readEmbeddings(listOf(vector), 1, 'float'), vector).toBeUndefined();
+      expect(readEmbeddings(listOf(vector), 1, 'base64'), vector).toBeDefined();
+    }
+    expect(readEmbeddings(listOf([1e300]), 1, 'base64')).toBeUndefined();
+    expect(readEmbeddings(listOf([1e300]), 1, 'float')).toBeDefined();
   });
 
   it('is none where vectors differ in length', () => {

@@ -120,6 +120,8 @@ export class Shadows implements BeforeApplicationShutdown {
   private start(original: Original, shadow: Sampled, services: ExchangeServices): DropReason | undefined {
     if (this.isStopping) return 'stopping';
     if (this.running.size >= this.settings.CATENA_SHADOW_MAX) return 'too_many';
+    // While PostgreSQL is away, rows of copies are not to use up the room for those of requests.
+    if (!services.spool.hasRoomToSpare) return 'spool';
     const { endpoint, request, dataClass, caller } = original;
     const lanes = this.lanes.in(endpoint.workspaceId);
     const generations = generationsOf(shadow.arm.chain.content);

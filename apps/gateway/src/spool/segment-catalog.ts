@@ -108,8 +108,11 @@ export class SegmentCatalog {
     return undefined;
   }
 
-  /** Registers the next segment as the active one. */
-  activate(): Segment {
+  /**
+   * Registers the next segment as the active one.
+   * @param needsRoom whether the one before could not be written to, so that the next needs what it takes on the disk.
+   */
+  activate(needsRoom: boolean): Segment {
     const number = ++this.last;
     const segment: Segment = {
       number,
@@ -123,7 +126,7 @@ export class SegmentCatalog {
     this.segments.set(number, segment);
     const previous = this.writing;
     this.writing = segment;
-    if (previous) this.deleteIfDone(previous);
+    if (previous) this.deleteIfDone(previous, needsRoom);
     return segment;
   }
 
@@ -150,12 +153,14 @@ export class SegmentCatalog {
     );
   }
 
-  deleteIfDone(segment: Segment): void {
+  /** @param atOnce before this returns. */
+  deleteIfDone(segment: Segment, atOnce = false): void {
     if (segment.live > 0 || segment.unread || segment === this.writing) return;
     if (!this.segments.delete(segment.number)) return;
     this.total -= segment.size;
     if (!segment.damaged) {
-      this.remove(segment.path);
+      if (atOnce) this.removeNow(segment.path);
+      else this.remove(segment.path);
       return;
     }
     try {
@@ -167,12 +172,15 @@ export class SegmentCatalog {
 
   /** Deletes at once what is being deleted: from now on the directory may be another process's. */
   close(): void {
-    for (const path of this.leaving)
-      try {
-        rmSync(path, { force: true });
-      } catch (error) {
-        this.notRemoved(path, error);
-      }
+    for (const path of this.leaving) this.removeNow(path);
+  }
+
+  private removeNow(path: string): void {
+    try {
+      rmSync(path, { force: true });
+    } catch (error) {
+      this.notRemoved(path, error);
+    }
   }
 
   /** In the background: a file system takes tens of milliseconds to give back a segment's pages, and every request would wait. */

@@ -1,11 +1,24 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createLogger } from '#libs/platform/log/logger.js';
 import { SegmentCatalog, type Segment } from './segment-catalog.js';
 import { SegmentWriter, type PendingRecord } from './segment-writer.js';
+
+/** Files forced to the disk before the caller went on. */
+const forced = vi.hoisted((): number[] => []);
+vi.mock('node:fs', async (original) => {
+  const fs = await original<typeof import('node:fs')>();
+  const fdatasyncSync = (fd: number): void => {
+    forced.push(fd);
+    fs.fdatasyncSync(fd);
+  };
+  // As long as a file system may take over it.
+  const unlink = (...given: Parameters<typeof fs.unlink>) => void setTimeout(() => fs.unlink(...given), 20);
+  return { ...fs, fdatasyncSync, unlink };
+});
 
 describe('SegmentWriter', () => {
   let directory: string;
@@ -57,5 +70,53 @@ describe('SegmentWriter', () => {
     expect(catalog.heldBytes).toBe(second.size);
     writer.close();
     closeSync(real);
+  });
+
+  it('has the room of a file that took no more before it writes to the next one', async () => {
+    const catalog = new SegmentCatalog(directory, createLogger('test', 'silent'));
+    const writer = new SegmentWriter(catalog, 'off', 1e6, () => undefined);
+    const append = <T>(then: (segment: Segment) => T) =>
+      new Promise<T>((resolve, reject) => {
+        writer.append('opening', Buffer.from('meta'), Buffer.from('x'), undefined, {
+          written: (segment) => {
+            segment.live++;
+            resolve(then(segment));
+          },
+          failed: reject,
+        });
+      });
+    const first = await append((segment) => segment);
+    const opened = writer as unknown as { fd: number };
+    const real = opened.fd;
+    opened.fd = openSync('/dev/full', 'w');
+    await expect(append(() => undefined)).rejects.toMatchObject({ code: 'ENOSPC' });
+    catalog.settle(first); // stored: nothing but its being the active one keeps it
+    expect(await append(() => existsSync(first.path))).toBe(false);
+    writer.close();
+    closeSync(real);
+  });
+
+  it('forces what leaves in the background to the disk before it is closed', async () => {
+    const catalog = new SegmentCatalog(directory, createLogger('test', 'silent'));
+    const writer = new SegmentWriter(catalog, 'interval', 1, () => undefined);
+    const append = (written: () => void) =>
+      writer.append('opening', Buffer.from('meta'), Buffer.from('x'), undefined, {
+        written: (segment) => {
+          segment.live++;
+          written();
+        },
+        failed: () => undefined,
+      });
+    await new Promise<void>((resolve) => append(resolve));
+    forced.length = 0;
+    await new Promise<void>((resolve) =>
+      append(() => {
+        // The first segment has begun to leave in this very turn.
+        writer.close();
+        resolve();
+      }),
+    );
+    expect(catalog.count).toBe(2);
+    expect(new Set(forced).size).toBe(2);
   });
 });

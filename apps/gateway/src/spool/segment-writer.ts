@@ -47,6 +47,8 @@ export class SegmentWriter {
   private dirty = false;
   private timer: NodeJS.Timeout | undefined;
   private readonly flushSoon = () => this.gather();
+  /** Full segments that are being forced to the disk. */
+  private readonly leaving = new Set<number>();
   /** Turns of the event loop that have passed since the first pending record, and how many were pending then. */
   private turns = 0;
   private gathered = 0;
@@ -89,6 +91,8 @@ export class SegmentWriter {
   close(): void {
     clearInterval(this.timer);
     this.flush();
+    // Closed by whoever is at it.
+    for (const fd of this.leaving) fdatasyncSync(fd);
     if (this.fd === undefined) return;
     if (this.fsync !== 'off') fdatasyncSync(this.fd);
     closeSync(this.fd);
@@ -166,9 +170,10 @@ export class SegmentWriter {
   private segment(): Segment {
     const active = this.catalog.active;
     if (this.fd !== undefined && active && active.size < this.segmentBytes) return active;
+    const wasAbandoned = this.fd === undefined;
     if (this.fd !== undefined) this.leave(this.fd);
     this.fd = undefined;
-    const next = this.catalog.activate();
+    const next = this.catalog.activate(wasAbandoned);
     this.fd = openSync(next.path, 'ax', 0o600);
     if (this.fsync !== 'off') syncDirectory(dirname(next.path));
     return next;
@@ -180,7 +185,9 @@ export class SegmentWriter {
       closeSync(fd);
       return;
     }
+    this.leaving.add(fd);
     fdatasync(fd, (error) => {
+      this.leaving.delete(fd);
       if (error) this.onError(error, 'the spool could not be forced to the disk');
       close(fd);
     });

@@ -130,6 +130,11 @@ export class Spool {
     if (this.backlog.isOnDisk) listener();
   }
 
+  /** Whether so much is free that what nobody waits for may take some of it. */
+  get hasRoomToSpare(): boolean {
+    return this.catalog.heldBytes < this.options.maxBytes / 2;
+  }
+
   /**
    * Appends an opening; the listener hears when it is written.
    * @param request as PostgreSQL can store it: UTF-8 without NUL, as everything is that `JSON.stringify` writes.

@@ -74,10 +74,10 @@ const VERSION = `
   ARRAY(SELECT o.name FROM alias o WHERE o.version_id = v.id ORDER BY o.name) AS aliases,
   EXISTS (SELECT FROM artifact f WHERE f.version_id = v.id) AS "hasArtifacts"`;
 
-/** What a version is asked for by: the name of its entry, and an alias, a number or nothing (the highest number). */
 /** A query of dozens of look-ups costs little more than one of a single. */
 const MOST_LOOKUPS = { mostAtOnce: 2, maxWeight: 100 };
 
+/** What a version is asked for by: the name of its entry, and an alias, a number or nothing (the highest number). */
 interface VersionKey {
   readonly workspaceId: string;
   readonly name: string;

@@ -12,6 +12,8 @@ import type { Statement } from './statement.js';
 const MAX_BYTES = 8 * 1024 * 1024;
 /** Searches of which it is remembered that they were asked. */
 const MAX_SEEN = 1_000;
+/** Longest key that is remembered, in characters: a cursor holds values of params or tags, or whatever a caller makes of one. */
+const MAX_KEY = 2_000;
 /** Where more runs changed since a page was read, it is read anew. */
 const MAX_CHANGED = 100;
 
@@ -39,8 +41,8 @@ interface StateRow {
 export class RunPages {
   private readonly pages = new LRUCache<string, Page>({
     maxSize: MAX_BYTES,
-    // A hit with its key of a few short texts.
-    sizeCalculation: ({ hits, serials }, key) => hits.length * 250 + serials.length + 2 * key.length + 200,
+    sizeCalculation: ({ hits, serials }, key) =>
+      hits.reduce((sum, hit) => sum + sizeOf(hit), 200 + serials.length + 2 * key.length),
   });
   private readonly seen = new LRUCache<string, true>({ max: MAX_SEEN });
   private readonly shapes = new PreparedShapes();
@@ -52,7 +54,7 @@ export class RunPages {
    * @param find finds the page.
    */
   async get(key: string, query: RunQuery, find: () => Promise<Hit[]>): Promise<readonly Hit[]> {
-    if (query.experiments.length > MAX_WALKED_EXPERIMENTS) return find();
+    if (query.experiments.length > MAX_WALKED_EXPERIMENTS || key.length > MAX_KEY) return find();
     const known = this.pages.get(key);
     if (known === undefined && !this.seen.has(key)) {
       this.seen.set(key, true);
@@ -71,7 +73,8 @@ export class RunPages {
       return find();
     }
     const hits = await find();
-    this.pages.set(key, { hits, serials: numberArray(hits.map(({ serial }) => serial)), since });
+    if (hits.every(({ changed }) => isBelow(changed, since)))
+      this.pages.set(key, { hits, serials: numberArray(hits.map(({ serial }) => serial)), since });
     return hits;
   }
 
@@ -84,6 +87,19 @@ export class RunPages {
         : await runPrepared(this.database, { name, text }, values);
     return rows[0]!;
   }
+}
+
+/**
+ * Whether what a run was changed by was over before the page was read. One that changed meanwhile may be on the page for what
+ * it was, with the stamp of what it is now: sets and runs are read at two moments, and nothing would tell the difference later.
+ */
+function isBelow(changed: string | null, since: string): boolean {
+  return changed !== null && BigInt(changed) < BigInt(since);
+}
+
+/** What a hit takes, in bytes, roughly. */
+function sizeOf({ key }: Hit): number {
+  return key.reduce((sum, text) => sum + 50 + 2 * (text?.length ?? 0), 150);
 }
 
 const SINCE = `pg_snapshot_xmin(pg_current_snapshot())::text AS since`;

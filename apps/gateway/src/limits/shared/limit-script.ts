@@ -111,6 +111,12 @@ local function end_session(reservations)
   redis.call('ZREM', KEYS[1], reservations)
 end
 
+-- Where nobody beats any more, it goes by itself.
+local function hold(id, record)
+  redis.call('HSET', KEYS[2], id, record)
+  redis.call('PEXPIRE', KEYS[2], FORGET)
+end
+
 local function renew(lease)
   redis.call('ZADD', KEYS[1], text(now + lease), KEYS[2])
   redis.call('PEXPIRE', KEYS[1], FORGET)
@@ -187,7 +193,7 @@ if op == 'reserve' then
     if changed[i] then save(KEYS[i + 2], meter) end
     reply[#reply + 1] = write(meter)
   end
-  if refusing == 0 then redis.call('HSET', KEYS[2], ARGV[2], table.concat(record, ' ')) end
+  if refusing == 0 then hold(ARGV[2], table.concat(record, ' ')) end
   return reply
 end
 
@@ -221,7 +227,7 @@ if op == 'settle' then
     reply[#reply + 1] = write(meter)
   end
   for key, amount in pairs(reserved) do give_back(key, amount) end
-  if #kept > 0 then redis.call('HSET', KEYS[2], ARGV[2], table.concat(kept, ' ')) end
+  if #kept > 0 then hold(ARGV[2], table.concat(kept, ' ')) end
   return reply
 end
 
