@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { canonical, type Json } from '#libs/core/canonical/canonical.js';
 
 /** Longest request that is looked up, in bytes: the key of a longer one takes the event loop too long. */
-const MAX_REQUEST_BYTES = 1024 * 1024;
+const MAX_REQUEST_BYTES = 256 * 1024;
 
 /** What an answer depends on, beside the request. */
 export interface KeyParts {
