@@ -1,23 +1,10 @@
 import type { Generation } from '#libs/core/content/types.js';
 import { badRequest } from '../http/gateway-error.js';
-import type { Fields } from '../providers/canonical.js';
+import { KEPT_BACK, type Fields } from '../providers/canonical.js';
 
 export type EncodingFormat = 'float' | 'base64';
 
-/** Fields of a request that are never passed on. */
-const KEPT_BACK: ReadonlySet<string> = new Set([
-  // Those the gateway handles.
-  'model',
-  'stream',
-  'stream_options',
-  'metadata',
-  // Those by which some servers run another model than the one named.
-  'models',
-  'route',
-  'provider',
-  // Set, it would be the prototype of the body and no field.
-  '__proto__',
-]);
+const NOT_PASSED_ON: ReadonlySet<string> = new Set(KEPT_BACK);
 
 /**
  * Checks the fields of a request for embeddings that are its own; those it shares with chat completions are checked
@@ -71,7 +58,7 @@ export function vectorsAsked({ input }: Fields): number {
  */
 export function embeddingsBody({ model, parameters, extraBody }: Generation, fields: Fields): Fields {
   const body: Fields = {};
-  for (const name in fields) if (!KEPT_BACK.has(name)) body[name] = fields[name];
+  for (const name in fields) if (!NOT_PASSED_ON.has(name)) body[name] = fields[name];
   return Object.assign(body, parameters, extraBody, { model, input: fields['input'] });
 }
 

@@ -13,6 +13,21 @@ export const EXTRA: unique symbol = Symbol('extra');
 /** Limits that mean the same; a chain that pins one of them pins the other. */
 export const OUTPUT_LIMITS = ['max_tokens', 'max_completion_tokens'] as const;
 
+/** Fields of a request that are never passed on, whatever is asked for. */
+export const KEPT_BACK: readonly string[] = [
+  // Those the gateway handles.
+  'model',
+  'stream',
+  'stream_options',
+  'metadata',
+  // Those by which some servers run another model than the one named.
+  'models',
+  'route',
+  'provider',
+  // Set, it would be the prototype of the body and no field.
+  '__proto__',
+];
+
 /** An object of a canonical request: the request itself, a message, a content part, a tool. */
 export type CanonicalRequest = Fields & { [EXTRA]?: Fields };
 

@@ -1,25 +1,11 @@
 import type { Generation } from '#libs/core/content/types.js';
 import type { ChatMessage } from '#libs/core/template/template.js';
-import { EXTRA, OUTPUT_LIMITS, type CanonicalRequest } from '../canonical.js';
+import { EXTRA, KEPT_BACK, OUTPUT_LIMITS, type CanonicalRequest } from '../canonical.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Fields of a request that are never passed on. */
-const KEPT_BACK: ReadonlySet<string> = new Set([
-  // Those the gateway handles.
-  'model',
-  'messages',
-  'stream',
-  'stream_options',
-  'metadata',
-  // Those by which some servers run another model or prompt than the one named: these two are the chain's.
-  'models',
-  'route',
-  'provider',
-  'chat_template',
-  // Set, it would be the prototype of the body and no field.
-  '__proto__',
-]);
+/** The prompt is the chain's; `chat_template` would be another way to one. */
+const NOT_PASSED_ON: ReadonlySet<string> = new Set([...KEPT_BACK, 'messages', 'chat_template']);
 
 /** Every name under which a server takes an output format (OpenAI, Anthropic, vLLM, SGLang, llama.cpp). */
 const OUTPUT_FORMATS: ReadonlySet<string> = new Set([
@@ -65,7 +51,7 @@ export function canonicalRequest(
   const { parameters, extraBody } = generation;
   const body: CanonicalRequest = {};
   for (const name in fields) {
-    if (KEPT_BACK.has(name)) continue;
+    if (NOT_PASSED_ON.has(name)) continue;
     // The contract is the chain's: a caller's own format would ask for something else.
     if (format && OUTPUT_FORMATS.has(name)) continue;
     body[name] = fields[name];
