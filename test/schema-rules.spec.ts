@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from './support/database.js';
 
 /** Tables that belong to the installation, not to a tenant. */
-const SHARED = new Set(['workspace', 'change_head', 'migration']);
+const SHARED = new Set(['workspace', 'change_head', 'migration', 'follower']);
 /**
  * Rows that belong to a row with a workspace, by that column: kept small because they are many, or parts of one thing.
  * A table that is not named here has a workspace on each of its rows.

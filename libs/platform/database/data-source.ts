@@ -18,6 +18,7 @@ import { CostAndClearance1795305600016 } from '../../../migrations/1795305600016
 import { Contracts1795305600017 } from '../../../migrations/1795305600017-contracts.js';
 import { ShadowsAndCache1795305600018 } from '../../../migrations/1795305600018-shadows-and-cache.js';
 import { RunPages1795305600020 } from '../../../migrations/1795305600020-run-pages.js';
+import { Volume1795305600021 } from '../../../migrations/1795305600021-volume.js';
 import { readInt8AsNumber } from './int8.js';
 
 readInt8AsNumber();
@@ -41,6 +42,7 @@ const migrations = [
   Contracts1795305600017,
   ShadowsAndCache1795305600018,
   RunPages1795305600020,
+  Volume1795305600021,
 ];
 
 export interface DatabaseOptions {
