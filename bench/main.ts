@@ -25,7 +25,7 @@ const tables: readonly Table<Stack>[] = [
     benches: [
       { name: 'assignment', run: () => assignment(rounds) },
       { name: 'resolve', run: (stack) => resolve(stack, rounds) },
-      { name: 'chat', run: (stack) => chat(stack, rounds) },
+      { name: 'chat', run: () => chat(rounds) },
       { name: 'callers', run: (stack) => callers(stack, rounds) },
       { name: 'redis-limits', run: () => redisLimits(few) },
       { name: 'keep-alive', run: (stack) => keepAlive(stack) },

@@ -89,6 +89,17 @@ export async function compare(
   };
 }
 
+/** Comparisons of the same things in several processes as one: medians over all their rounds. */
+export function pooled(found: readonly Comparison[]): Comparison {
+  const ratios = found.flatMap((one) => one.ratios);
+  return {
+    subject: median(found.map(({ subject }) => subject)),
+    reference: median(found.map(({ reference }) => reference)),
+    ratio: median(ratios),
+    ratios,
+  };
+}
+
 /** Measures several things in turns, A B C C B A …. @returns what was measured of each, by round. */
 export async function inTurns<T>(rounds: number, ...measures: readonly (() => Promise<T>)[]): Promise<T[][]> {
   const found: T[][] = measures.map(() => []);

@@ -132,7 +132,11 @@ export class ReplicaWatch {
   private async lookAtModels(): Promise<void> {
     this.probesUntilModels = PROBES_PER_MODELS;
     const { lane, replica } = this;
-    const models = await this.client.listModels().catch(() => undefined);
+    const models = await this.client.listModels().catch((error: unknown) => {
+      const of = { modelEndpoint: lane.name, replica: replica.baseUrl, err: error };
+      this.logger.debug(of, 'a replica did not list its models; it is taken to serve all of them');
+      return undefined;
+    });
     if (this.stopped) return;
     replica.models = models;
     lane.compareModels();
