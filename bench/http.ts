@@ -95,7 +95,8 @@ async function chatOfFreshProcesses(): Promise<{ whole: Comparison; streamed: Co
     for (const server of [stack.gateway, bare])
       for (const stream of [true, false])
         await load(server, chatRequest(stream), stream ? 16 : 32, WARM_SECONDS);
-    const of = (stream: boolean) => compare(ROUNDS_PER_PROCESS, cpu(stack.gateway, stream), cpu(bare, stream));
+    const of = (stream: boolean) =>
+      compare(ROUNDS_PER_PROCESS, cpu(stack.gateway, stream), cpu(bare, stream));
     return { whole: await of(false), streamed: await of(true) };
   } finally {
     await bare.stop();
