@@ -6,8 +6,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['source', 'node'] } },
   test: {
     include: ['apps/**/*.spec.ts', 'libs/**/*.spec.ts', 'test/**/*.spec.ts'],
-    // They need a Redis server: npm run test:redis.
-    exclude: ['**/node_modules/**', 'test/redis/**'],
+    // They need a Redis server and Kafka: npm run test:redis, npm run test:kafka.
+    exclude: ['**/node_modules/**', 'test/redis/**', 'test/kafka/**'],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
     maxWorkers: 2,

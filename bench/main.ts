@@ -2,9 +2,13 @@
  * `npm run bench [-- --quick] [--write] [--only <name>]…`: ratios against references measured in the same run, on the same
  * machine, in turns. `--quick` takes one round of each; `--only` chooses, `--write` keeps the tables in docs/benchmarks.md.
  */
+import { abTest } from './ab-test.js';
+import { archive } from './archive.js';
 import { assignment } from './assignment.js';
 import { callers } from './callers.js';
+import { feedback } from './feedback.js';
 import { chat, keepAlive, resolve, scale } from './http.js';
+import { ingest } from './ingest.js';
 import { portkey } from './portkey.js';
 import { redisLimits } from './redis-limits.js';
 import { replicas } from './replicas.js';
@@ -35,6 +39,11 @@ const tables: readonly Table<Stack>[] = [
     ],
   },
   {
+    mark: 'ingest',
+    rounds: few,
+    benches: [{ name: 'ingest', run: (stack) => ingest(stack, options.quick ? 15 : 300, few) }],
+  },
+  {
     mark: 'portkey',
     rounds: few,
     about: `@portkey-ai/gateway ${PORTKEY}`,
@@ -44,6 +53,21 @@ const tables: readonly Table<Stack>[] = [
     mark: 'streams',
     rounds: 1,
     benches: [{ name: 'streams', run: (stack) => streams(stack, options.quick ? 20 : 120) }],
+  },
+  {
+    mark: 'archive',
+    rounds: few,
+    benches: [{ name: 'archive', run: (stack) => archive(stack, few, options.quick ? 100_000 : 1_000_000) }],
+  },
+  {
+    mark: 'ab-test',
+    rounds: 1,
+    benches: [{ name: 'abtest', run: (stack) => abTest(stack, options.quick ? 200_000 : 10_000_000) }],
+  },
+  {
+    mark: 'feedback',
+    rounds: 1,
+    benches: [{ name: 'feedback', run: (stack) => feedback(stack, options.quick ? 500_000 : 10_000_000) }],
   },
 ];
 await runTables(chosen(tables, options.only, options.write), startStack, options.write);

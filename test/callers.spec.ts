@@ -11,6 +11,7 @@ import { say } from './support/chat.js';
 import { eventually, temporaryDirectory, type TestGateway } from './support/gateway.js';
 import { GatewayProcess } from './support/gateway-process.js';
 import { ServingRows } from './support/serving-rows.js';
+import { WHOLE_INFERENCE } from './support/inferences.js';
 
 const OTHER_WORKSPACE = v7();
 
@@ -319,7 +320,7 @@ describe('a gateway', () => {
       if (entry.isFile()) told.push(await readFile(join(entry.parentPath, entry.name), 'latin1'));
     await keyed.stop();
     const { rows } = await stack.registry.database.client.query(
-      `SELECT i::text AS text FROM inference i WHERE api_key = 'whispered'`,
+      `SELECT i::text AS text FROM (SELECT * FROM ${WHOLE_INFERENCE}) i WHERE api_key = 'whispered'`,
     );
     expect(rows.length).toBeGreaterThan(0);
     told.push(...rows.map((row) => row.text), JSON.stringify(keyed.log), keyed.complaints);

@@ -11,6 +11,7 @@ import { ReplicaLanes } from '../apps/gateway/src/dispatch/replica-lanes.js';
 import { UpstreamCall } from '../apps/gateway/src/dispatch/upstream-call.js';
 import { say, startChatStack, type ChatStack } from './support/chat.js';
 import { eventually } from './support/gateway.js';
+import { WHOLE_INFERENCE } from './support/inferences.js';
 
 const QUEUE_TIMEOUT_MS = 300;
 const TOTAL_TIMEOUT_MS = 1_200;
@@ -87,7 +88,7 @@ describe('a throw in the callback of', () => {
   async function rowOf(text: string): Promise<any> {
     let found: any[] = [];
     await eventually(async () => {
-      const query = `SELECT * FROM inference WHERE strpos(request, $1) > 0`;
+      const query = `SELECT * FROM ${WHOLE_INFERENCE} WHERE strpos(request, $1) > 0`;
       found = (await stack.database.client.query(query, [`"${text}"`])).rows;
       return found.length > 0;
     });

@@ -12,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SpoolService } from '../apps/gateway/src/spool/spool.service.js';
 import { say, startChatStack, type ChatStack } from './support/chat.js';
 import { eventually } from './support/gateway.js';
+import { WHOLE_INFERENCE } from './support/inferences.js';
 
 const TOTAL_TIMEOUT_MS = 4000;
 
@@ -357,7 +358,9 @@ describe('when the model endpoint or the caller fails', () => {
         let row: any;
         await eventually(async () => {
           row = (
-            await stack.database.client.query('SELECT * FROM inference WHERE unit = $1', [`leaver-${stream}`])
+            await stack.database.client.query(`SELECT * FROM ${WHOLE_INFERENCE} WHERE unit = $1`, [
+              `leaver-${stream}`,
+            ])
           ).rows[0];
           return row !== undefined;
         });

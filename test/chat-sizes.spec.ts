@@ -5,6 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { say, startChatStack, type ChatStack } from './support/chat.js';
 import { eventually } from './support/gateway.js';
+import { WHOLE_INFERENCE } from './support/inferences.js';
 
 const IDLE_TIMEOUT_MS = 700;
 const MB = 1024 * 1024;
@@ -77,7 +78,7 @@ describe('sizes that nobody expects', () => {
       let found: any;
       await eventually(async () => {
         found = await stack.database.client.query(
-          'SELECT status, error_code, length(response) AS length FROM inference WHERE id = $1',
+          `SELECT status, error_code, length(response) AS length FROM ${WHOLE_INFERENCE} WHERE id = $1`,
           [response.headers.get('x-catena-inference-id')],
         );
         return found.rows.length === 1;
@@ -140,7 +141,7 @@ describe('sizes that nobody expects', () => {
     await eventually(
       async () => {
         const found = await stack.database.client.query(
-          `SELECT status, error_code, length(response) AS length FROM inference WHERE unit = 'one-byte'`,
+          `SELECT status, error_code, length(response) AS length FROM ${WHOLE_INFERENCE} WHERE unit = 'one-byte'`,
         );
         row = found.rows[0];
         return row !== undefined;

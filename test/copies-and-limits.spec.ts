@@ -7,6 +7,7 @@ import { CallerStack } from './support/callers.js';
 import { say } from './support/chat.js';
 import { eventually, type TestGateway } from './support/gateway.js';
 import { ServingRows, type SplitGiven } from './support/serving-rows.js';
+import { WHOLE_INFERENCE } from './support/inferences.js';
 
 const OTHER = v7();
 
@@ -66,7 +67,11 @@ describe('keys and limits', () => {
     return Object.fromEntries(meters.map((meter) => [meter.limit.name, 1_000_000 - meter.left(Date.now())]));
   };
   const stored = async (where: string): Promise<any[]> =>
-    (await stack.registry.database.client.query(`SELECT * FROM inference WHERE ${where} ORDER BY id`)).rows;
+    (
+      await stack.registry.database.client.query(
+        `SELECT * FROM ${WHOLE_INFERENCE} WHERE ${where} ORDER BY id`,
+      )
+    ).rows;
 
   it('count a hit of the cache as a request of its caller, and as nothing else', async () => {
     expect((await ask('cached', secret)).get('x-catena-cache')).toBe('miss');

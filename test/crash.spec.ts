@@ -15,6 +15,7 @@ import { GatewayProcess } from './support/gateway-process.js';
 import { eventually, startTestGateway, temporaryDirectory } from './support/gateway.js';
 import { ServingRows } from './support/serving-rows.js';
 import { TcpProxy } from './support/tcp-proxy.js';
+import { WHOLE_INFERENCE } from './support/inferences.js';
 
 /** One chunk of a streamed answer. */
 const delta = (content: string, finish: string | null = null) =>
@@ -81,14 +82,15 @@ describe('rows of answers that callers have received', () => {
   });
   beforeEach(async () => {
     dataDir = await temporaryDirectory();
-    await database.client.query('TRUNCATE inference');
+    await database.client.query('TRUNCATE inference, inference_payload');
   });
   afterEach(async () => {
     await gateway?.kill();
     await rm(dataDir, { recursive: true, force: true });
   });
 
-  const allRows = async () => (await database.client.query('SELECT * FROM inference ORDER BY id')).rows;
+  const allRows = async () =>
+    (await database.client.query(`SELECT * FROM ${WHOLE_INFERENCE} ORDER BY id`)).rows;
   /** Waits until that many more answers have arrived. */
   const more = (load: ChatLoad, answers: number) => {
     const goal = load.completed.length + answers;
@@ -101,7 +103,7 @@ describe('rows of answers that callers have received', () => {
     const rowsOf = async (ids: string[]) =>
       (
         await database.client.query(
-          'SELECT id, status, response IS NOT NULL AS answered FROM inference WHERE id = ANY($1)',
+          `SELECT id, status, response IS NOT NULL AS answered FROM ${WHOLE_INFERENCE} WHERE id = ANY($1)`,
           [ids],
         )
       ).rows;

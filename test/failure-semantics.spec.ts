@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createSimulator, type Simulator } from '../apps/model-simulator/src/simulator.js';
 import { say, startChatStack, type ChatStack } from './support/chat.js';
 import { eventually } from './support/gateway.js';
+import { WHOLE_INFERENCE } from './support/inferences.js';
 
 const SCHEMA = { type: 'object', properties: { ok: { type: 'boolean' } }, required: ['ok'] };
 
@@ -58,7 +59,7 @@ describe('what a failure costs', () => {
     await eventually(async () => {
       ({
         rows: [row],
-      } = await stack.database.client.query('SELECT * FROM inference WHERE unit = $1', [unit]));
+      } = await stack.database.client.query(`SELECT * FROM ${WHOLE_INFERENCE} WHERE unit = $1`, [unit]));
       return row !== undefined;
     });
     return row;

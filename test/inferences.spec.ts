@@ -98,7 +98,9 @@ describe('reading inferences', () => {
       unit: 'ünit 7',
       status: 'error',
       modelEndpoint: 'cpu',
+      replica: 'http://10.0.0.7:8000/v1',
       contractOutcome: 'violated',
+      clientRequestId: 'Bestellung 7 ü',
     } as const;
     await insertInferences(registry.database.client, [
       inferenceRow({ startedAt, ...special }),
@@ -136,8 +138,28 @@ describe('reading inferences', () => {
     const { workspaceId: _, ...fields } = row;
     expect((await registry.call('GET', `/inferences/${row.id}`)).body).toEqual({
       ...fields,
+      payload: 'stored',
+      feedback: [],
       metadata: { variables: { ticket: 'é' } },
       request: { a: [1, 2] },
+      modelCalls: [
+        {
+          position: 1,
+          step: 'ask',
+          modelEndpoint: 'gpu',
+          model: 'llama-8b',
+          replica: row.replica,
+          outcome: 'failed',
+          httpStatus: null,
+          errorCode: 'upstream_error',
+          inputTokens: 100,
+          outputTokens: 20,
+          costMicroUsd: 30,
+          offsetMs: 1,
+          latencyMs: 199,
+          ttftMs: 49,
+        },
+      ],
     });
     expect((await registry.call('GET', `/inferences/${bare.id}`)).body).toMatchObject({
       response: null,
@@ -237,7 +259,7 @@ describe('reading inferences', () => {
     it('of one inference reads one partition, by an index', async () => {
       const id = v7({ msecs: START + 3 * DAY_MS + 1 });
       const { partitions, nodes } = await planOf(getStatement(DEFAULT_WORKSPACE_ID, id));
-      expect(partitions).toEqual(['inference_20261104']);
+      expect(partitions).toEqual(['inference_20261104', 'inference_payload_20261104']);
       expect(nodes).not.toContain('Seq Scan');
     });
 
@@ -246,6 +268,7 @@ describe('reading inferences', () => {
       ['an endpoint', { endpoint: 'bot-7' }],
       ['a unit', { unit: 'user-7' }],
       ['a chain version', { chain: 'chain-7', chainVersion: 2 }],
+      ['a request id of the caller', { clientRequestId: 'order-7' }],
       ['a request copied', { shadowOf: v7({ msecs: START + 3 * DAY_MS }) }],
     ])('of a list with %s reads the partitions of its range, by an index', async (_, fields) => {
       const statement = listStatement(

@@ -18,6 +18,8 @@ const STORY = [
   'Split_preview',
   'Split_put',
   'Split_rollback',
+  'AbTest_plan',
+  'AbTest_create',
   'ApiKey_create',
   'ApiKey_update',
   'ApiKey_rotate',
@@ -36,6 +38,8 @@ const STORY = [
   'LabelSchema_create',
   'ReviewQueue_create',
   'Webhook_create',
+  'Feedback_give',
+  'FeedbackLink_create',
 ];
 /** Their bodies name bytes that nobody has uploaded. */
 const NEEDS_AN_UPLOAD = /(Artifact|Upload)_(begin|complete)$/;

@@ -7,6 +7,7 @@ import { eventually, startTestGateway, temporaryDirectory } from './support/gate
 import { FakeReplica } from './support/fake-replica.js';
 import { ReplicaTests } from './support/replicas.js';
 import type { ShadowGiven } from './support/serving-rows.js';
+import { WHOLE_INFERENCE } from './support/inferences.js';
 
 const ALL = 10_000;
 const at = (modelEndpoint: string, model = 'small') => ({ generate: { modelEndpoint, model } });
@@ -50,7 +51,8 @@ describe('a shadow', () => {
     tests.stack.post({ ...say('Hi'), model, ...more }, headers);
   const idOf = (answer: Response) => answer.headers.get('x-catena-inference-id');
   const copiesOf = async (id: string | null): Promise<any[]> =>
-    (await tests.stack.database.client.query('SELECT * FROM inference WHERE shadow_of = $1', [id])).rows;
+    (await tests.stack.database.client.query(`SELECT * FROM ${WHOLE_INFERENCE} WHERE shadow_of = $1`, [id]))
+      .rows;
   async function copyOf(id: string | null): Promise<any> {
     let found: any[] = [];
     await eventually(async () => (found = await copiesOf(id)).length > 0);
@@ -79,7 +81,8 @@ describe('a shadow', () => {
         },
       },
     ]);
-    const answer = await ask(name, { metadata: { ticket: 7 }, temperature: 1 }, { 'x-catena-unit': 'ada' });
+    const headers = { 'x-catena-unit': 'ada', 'x-client-request-id': 'order-7' };
+    const answer = await ask(name, { metadata: { ticket: 7 }, temperature: 1 }, headers);
     expect(answer.status).toBe(200);
     expect(answer.headers.get('x-catena-arm')).toBe('only');
     const copy = await copyOf(idOf(answer));
@@ -102,11 +105,13 @@ describe('a shadow', () => {
       input_tokens: 1,
       output_tokens: 1,
       cache_hit: null,
+      client_request_id: null,
     });
     expect(Number(copy.cost_micro_usd)).toBeGreaterThan(0);
     expect(copy.bucket).toBe(copy.bucket % ALL);
     expect(JSON.parse(copy.metadata)).toEqual({ ticket: 7 });
     const original = await tests.stack.row(idOf(answer));
+    expect(original.client_request_id).toBe('order-7');
     expect([original.arm, original.shadow_of, main.replica.asked.length]).toEqual(['only', null, 1]);
     expect(copy.id > original.id).toBe(true);
   });
@@ -246,9 +251,10 @@ describe('a shadow', () => {
     other.replica.letGo();
     const row = async (where: string) =>
       (
-        await tests.stack.database.client.query(`SELECT * FROM inference WHERE unit = $1 AND ${where}`, [
-          name,
-        ])
+        await tests.stack.database.client.query(
+          `SELECT * FROM ${WHOLE_INFERENCE} WHERE unit = $1 AND ${where}`,
+          [name],
+        )
       ).rows[0];
     await eventually(async () => (await row('shadow_of IS NOT NULL')) !== undefined);
     expect((await row('shadow_of IS NOT NULL')).status).toBe('ok');

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, rmdirSync, writeSync } from 'node:fs';
 import {
   appendFile,
+  cp,
   mkdtemp,
   open,
   readdir,
@@ -19,6 +20,7 @@ import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { v7 } from 'uuid';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { ClockSkew } from '../apps/gateway/src/spool/clock-skew.js';
 import { InferenceSink } from '../apps/gateway/src/spool/inference-sink.js';
 import { Shipper } from '../apps/gateway/src/spool/shipper.js';
 import {
@@ -34,6 +36,7 @@ import { DEFAULT_WORKSPACE_ID } from '../libs/platform/database/default-workspac
 import { createTestDatabase, type TestDatabase } from './support/database.js';
 import { eventually } from './support/gateway.js';
 import { TcpProxy } from './support/tcp-proxy.js';
+import { WHOLE_INFERENCE } from './support/inferences.js';
 
 /** Lines that the spools of the running test have logged. */
 const logged: { level: number; msg: string }[] = [];
@@ -59,14 +62,19 @@ function opening(fields: Partial<OpeningMeta> = {}): OpeningMeta {
     sticky: true,
     assignment: 'split',
     streamed: false,
-    metadata: null,
     dataClass: 'restricted',
     apiKey: 'checkout',
     team: 'payments',
     shadowOf: null,
     cacheHit: null,
+    clientRequestId: null,
     ...fields,
   };
+}
+
+/** With the caller's metadata, as JSON text. */
+interface Opened extends OpeningMeta {
+  readonly metadata: string;
 }
 
 function closing(fields: Partial<ClosingMeta> = {}): ClosingMeta {
@@ -90,6 +98,8 @@ function closing(fields: Partial<ClosingMeta> = {}): ClosingMeta {
     costMicroUsd: 5_000_000_000,
     latencyMs: 12.5,
     ttftMs: null,
+    dispatchedMs: 0.5,
+    modelCalls: null,
     ...fields,
   };
 }
@@ -108,25 +118,48 @@ function asFormerly(segment: Buffer, lacking: Former): Buffer {
     length = recordLength(segment, at)!;
     const record = segment.subarray(at, at + length);
     const metaEnd = 17 + record.readUInt32LE(5);
-    const added = record[4] === 7 ? lacking.opening : lacking.closing;
-    const former = Buffer.concat([record.subarray(0, metaEnd - added), record.subarray(metaEnd)]);
+    const isOpening = record[4] === 9;
+    const kept = metaEnd - (isOpening ? lacking.opening : lacking.closing);
+    // The caller's metadata was the fifteenth column of an opening.
+    const columns = isOpening ? columnEnd(record, 17, 14) : kept;
+    const otherBytes = isOpening ? record.readUInt32LE(13) : 0xffff_ffff;
+    const bodies = isOpening && otherBytes !== 0xffff_ffff ? length - otherBytes : length;
+    const metadata = isOpening ? Buffer.alloc(4) : Buffer.alloc(0);
+    if (isOpening) metadata.writeInt32BE(otherBytes === 0xffff_ffff ? -1 : otherBytes);
+    const former = Buffer.concat([
+      record.subarray(0, columns),
+      metadata,
+      isOpening ? record.subarray(bodies) : metadata,
+      record.subarray(columns, kept),
+      record.subarray(metaEnd, bodies),
+    ]);
     former[4] = record[4]! - lacking.kinds;
-    former.writeUInt32LE(metaEnd - 17 - added, 5);
+    former.writeUInt32LE(kept - 17 + (isOpening ? 4 + length - bodies : 0), 5);
+    if (isOpening) former.writeUInt32LE(0xffff_ffff, 13);
     former.writeUInt32LE(crc32(former.subarray(4)), 0);
     records.push(former);
   }
   return Buffer.concat(records);
 }
+function columnEnd(record: Buffer, start: number, columns: number): number {
+  let end = start;
+  for (let column = 0; column < columns; column++) end += 4 + Math.max(0, record.readInt32BE(end));
+  return end;
+}
 const NULL = 4;
+/** Of dispatched_ms and model_calls. */
+const CALLS = 4 + 8 + NULL;
 /** Without data_class, api_key, team, and the parts of tokens: kinds 3 and 4. */
 const BEFORE_CLASSES: Former = {
-  kinds: 4,
-  opening: 5 * NULL + 'restricted'.length + 'checkout'.length + 'payments'.length,
+  kinds: 6,
+  opening: 6 * NULL + 'restricted'.length + 'checkout'.length + 'payments'.length,
   // Two of these are integers.
-  closing: 5 * NULL + 4 + 4,
+  closing: 5 * NULL + 4 + 4 + CALLS,
 };
 /** Without shadow_of and cache_hit, contract_outcome and contract_rungs: kinds 5 and 6. */
-const BEFORE_CONTRACTS: Former = { kinds: 2, opening: 2 * NULL, closing: 2 * NULL };
+const BEFORE_CONTRACTS: Former = { kinds: 4, opening: 3 * NULL, closing: 2 * NULL + CALLS };
+/** Without client_request_id, dispatched_ms and model_calls: kinds 7 and 8. */
+const BEFORE_PAYLOADS: Former = { kinds: 2, opening: NULL, closing: CALLS };
 
 /** A spool with its shipper, as one process has them. */
 class Process {
@@ -144,25 +177,30 @@ class Process {
     this.shipper = new Shipper(this.spool, sink, join(directory, 'quarantine.jsonl'), this.metrics, logger);
   }
 
-  async open(
-    fields: Partial<OpeningMeta> = {},
-  ): Promise<SpooledInference & { id: string; closed: Promise<Error | undefined> }> {
+  async open({ metadata, ...fields }: Partial<Opened> = {}): Promise<
+    SpooledInference & { id: string; closed: Promise<Error | undefined> }
+  > {
     const waits = {
       opened: Promise.withResolvers<Error | undefined>(),
       closed: Promise.withResolvers<Error | undefined>(),
     };
     const meta = opening(fields);
-    const inference = this.spool.open(meta, REQUEST, {
-      onOpened: waits.opened.resolve,
-      onClosed: waits.closed.resolve,
-    });
+    const inference = this.spool.open(
+      meta,
+      REQUEST,
+      metadata === undefined ? undefined : Buffer.from(metadata),
+      {
+        onOpened: waits.opened.resolve,
+        onClosed: waits.closed.resolve,
+      },
+    );
     const error = await waits.opened.promise;
     if (error) throw error;
     return Object.assign(inference, { id: meta.id, closed: waits.closed.promise });
   }
 
   async complete(
-    fields: Partial<OpeningMeta> = {},
+    fields: Partial<Opened> = {},
     closed: Partial<ClosingMeta> = {},
     response: Buffer = Buffer.from('{"choices":[]}'),
   ): Promise<string> {
@@ -193,7 +231,7 @@ describe('the spool', () => {
   beforeEach(async () => {
     logged.length = 0;
     directory = await mkdtemp(join(tmpdir(), 'catena-spool-'));
-    await database.client.query('TRUNCATE inference');
+    await database.client.query('TRUNCATE inference, inference_payload');
   });
   afterEach(async () => {
     for (const process of running.splice(0)) await process.stop();
@@ -207,19 +245,20 @@ describe('the spool', () => {
     running.push(process);
     return process;
   };
-  const rows = async () => (await database.client.query('SELECT * FROM inference ORDER BY id')).rows;
+  const rows = async () => (await database.client.query(`SELECT * FROM ${WHOLE_INFERENCE} ORDER BY id`)).rows;
   const segments = async () => (await readdir(directory)).filter((name) => name.endsWith('.seg')).sort();
   const stored = (count: number) => eventually(async () => (await rows()).length === count);
 
   it('carries every field to the database', async () => {
     const process = ship(begin());
-    const open = opening({ metadata: '{"a":1}' });
+    const open = { ...opening({ clientRequestId: 'Bestellung 7 ü' }), metadata: '{"a":1}' };
     const rungs = [{ rung: 'ask', result: 'invalid', errors: [{ path: '/a', message: 'Grüezi 🚀' }] }];
     const id = await process.complete(open, {
       schemaValid: false,
       contractOutcome: 'violated',
       contractRungs: JSON.stringify(rungs),
       ttftMs: 1.25,
+      modelCalls: JSON.stringify([{ step: 'ask' }]),
     });
     await stored(1);
     const [row] = await rows();
@@ -254,6 +293,10 @@ describe('the spool', () => {
       cost_micro_usd: expect.toSatisfy((value) => Number(value) === 5_000_000_000), // bigint
       latency_ms: 12.5,
       ttft_ms: 1.25,
+      dispatched_ms: 0.5,
+      model_calls: [{ step: 'ask' }],
+      client_request_id: 'Bestellung 7 ü',
+      arrived: expect.toSatisfy((value) => Number(value) > 0),
       metadata: '{"a":1}',
       data_class: 'restricted',
       api_key: 'checkout',
@@ -265,6 +308,8 @@ describe('the spool', () => {
       cache_hit: null,
       request: REQUEST.toString(),
       response: '{"choices":[]}',
+      request_digest: null,
+      response_digest: null,
     });
   });
 
@@ -296,6 +341,7 @@ describe('the spool', () => {
     const extra = await third.complete();
     await stored(3);
     expect((await rows()).map((row) => row.id)).toEqual([...ids, extra]);
+    expect(await readdir(copy)).not.toContain('quarantine.jsonl');
     expect(second).not.toBe(third);
   });
 
@@ -339,7 +385,7 @@ describe('the spool', () => {
 
     it.each([
       ['checksum', 0, [1, 2]],
-      ['kind', 4, [9]],
+      ['kind', 4, [99]],
       ['length of its meta, now short', 5, [3, 0, 0, 0]],
       ['length of its meta, now beyond the end', 5, [0, 0, 0, 0x70]],
       ['meta', 40, [0, 0]],
@@ -463,6 +509,27 @@ describe('the spool', () => {
       expect(await damaged()).toEqual([]);
     });
 
+    it('ships what a gateway left that had metadata among the columns', async () => {
+      const first = begin();
+      const metadata = '{"a":"Grüezi 🚀"}';
+      const done = await first.complete({ metadata });
+      const cut = await first.open({ metadata });
+      const bare = await first.complete();
+      first.die();
+      const path = join(directory, '000000000001.seg');
+      await writeFile(path, asFormerly(await readFile(path), BEFORE_PAYLOADS));
+      ship(begin());
+      await stored(3);
+      expect(
+        (await rows()).map((row) => [row.id, row.status, row.metadata, row.request, row.dispatched_ms]),
+      ).toEqual([
+        [done, 'ok', metadata, REQUEST.toString(), null],
+        [cut.id, 'interrupted', metadata, REQUEST.toString(), null],
+        [bare, 'ok', null, REQUEST.toString(), null],
+      ]);
+      expect(await damaged()).toEqual([]);
+    });
+
     it('keeps the file over restarts, without reading it again or giving its number to another', async () => {
       const first = begin();
       await first.complete();
@@ -503,7 +570,7 @@ describe('the spool', () => {
       // As if it had died before the second file was set aside.
       await rm(join(directory, '000000000002.seg.damaged'));
       await writeFile(join(directory, '000000000002.seg'), copy);
-      await database.client.query('TRUNCATE inference');
+      await database.client.query('TRUNCATE inference, inference_payload');
       ship(begin());
       await stored(1); // the filler ended in the first file
       expect((await rows()).map((row) => [row.id, row.status])).toEqual([[kept.id, 'ok']]);
@@ -727,6 +794,87 @@ describe('the spool', () => {
       await stored(2);
       expect((await rows()).map((row) => row.id)).toEqual([before, after]);
     });
+  });
+
+  it.each([
+    ['both', 'inference, inference_payload'],
+    ['that of the rows', 'inference'],
+    ['that of the payloads', 'inference_payload'],
+  ])('stores rows of a day whose partitions were dropped meanwhile: %s', async (_, tables) => {
+    const process = ship(begin());
+    const startedAtMs = Date.parse('2026-03-03T12:00:00Z');
+    const first = { id: v7({ msecs: startedAtMs }), startedAtMs };
+    await process.complete(first);
+    await stored(1);
+    const partitions = tables.replaceAll(/inference(_payload)?/g, '$&_20260303');
+    await database.client.query(`DROP TABLE ${partitions}`);
+    const id = await process.complete({ startedAtMs, metadata: '{"late":true}' });
+    await eventually(async () => (await rows()).some((row) => row.id === id));
+    expect((await rows()).find((row) => row.id === id)).toMatchObject({
+      metadata: '{"late":true}',
+      request: REQUEST.toString(),
+      response: '{"choices":[]}',
+    });
+    // One that was stored before, together with one that was not.
+    await database.client.query(`DROP TABLE ${partitions}`);
+    await process.complete(first);
+    const last = await process.complete({ startedAtMs });
+    await eventually(async () => (await rows()).some((row) => row.id === last && row.request !== null));
+    expect(await readdir(directory)).not.toContain('quarantine.jsonl');
+  });
+
+  it('stores metadata and payload both or neither', async () => {
+    await database.client.query(
+      `ALTER TABLE inference_payload ADD CONSTRAINT no_nonsense CHECK (response <> 'nonsense')`,
+    );
+    const process = begin();
+    const good = [await process.complete(), await process.complete()];
+    const refused = await process.complete({}, {}, Buffer.from('nonsense'));
+    good.push(await process.complete());
+    ship(process);
+    await stored(3);
+    const quarantine = await readFile(join(directory, 'quarantine.jsonl'), 'utf8');
+    expect(JSON.parse(quarantine)).toMatchObject({ id: refused, response: 'nonsense', chain: 'c' });
+    await database.client.query('ALTER TABLE inference_payload DROP CONSTRAINT no_nonsense');
+    for (const table of ['inference', 'inference_payload'])
+      expect((await database.client.query(`SELECT id FROM ${table} ORDER BY id`)).rows).toEqual(
+        good.toSorted().map((id) => ({ id })),
+      );
+  });
+
+  it('stores the rows of gateways whose clocks are hours apart once each, whatever was shipped before', async () => {
+    const hourMs = 3_600_000;
+    const ids: string[] = [];
+    for (const [n, skewMs] of [-26 * hourMs, 0, 5 * hourMs].entries()) {
+      const own = join(directory, String(n));
+      const left = join(directory, `${n}-again`);
+      const first = new Process(own, database.url);
+      const now = Date.now() + skewMs;
+      for (let i = 0; i < 20; i++)
+        ids.push(await first.complete({ id: v7({ msecs: now + i }), startedAtMs: now + i }));
+      first.die();
+      await cp(own, left, { recursive: true });
+      ship(new Process(own, database.url));
+      await stored(ids.length);
+      // As after a crash between storing and forgetting.
+      ship(new Process(left, database.url));
+      await eventually(async () => !(await readdir(left)).includes('000000000001.seg'));
+      expect(await readdir(left)).not.toContain('quarantine.jsonl');
+    }
+    expect((await rows()).map((row) => row.id)).toEqual(ids.toSorted());
+  });
+
+  it.each([
+    [7_200_000, 7_200, /7200\.\d s ahead of/],
+    [-90_000, -90, /90\.\d s behind/],
+    [0, 0, undefined],
+  ])("says how far its clock is off the database's: %i ms", async (offMs, seconds, warning) => {
+    const metrics = new SpoolMetrics(new Registry());
+    const clock = new ClockSkew(metrics.clockSkew, logger, () => Date.now() + offMs);
+    await clock.check(database.client);
+    expect((await metrics.clockSkew.get()).values[0]!.value).toBeCloseTo(seconds, 0);
+    const said = logged.filter((line) => line.msg.includes('clock')).map((line) => line.msg);
+    expect(said).toEqual(warning ? [expect.stringMatching(warning)] : []);
   });
 
   it.each(['always', 'interval'] as const)('works with fsync %s', async (fsync) => {

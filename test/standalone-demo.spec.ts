@@ -39,6 +39,18 @@ describe('npm run demo', () => {
       .map((cell) => Number(cell.replaceAll(/[^0-9.]/g, '')));
   };
 
+  /** The A/B test has counted these requests and no others, and says all that a result page says. */
+  const expectResult = (output: string, requests: readonly number[]) => {
+    const right = row(output, 'right action');
+    const judged = row(output, 'feedback:right_action (primary)');
+    expect(judged.map((share) => share * 100)).toEqual(right.map((share) => expect.closeTo(share, 0)));
+    const customers = row(output, 'customers');
+    expect(customers.every((units, at) => units > 25 && units <= requests[at]!)).toBe(true);
+    expect(output).toMatch(/│ feedback:right_action \(primary\) .* %.* to .* % │/);
+    expect(output).toMatch(/Sample ratio: {2}as the split says \(p = 0\.\d+\)/);
+    expect(output).toMatch(/Decision: {6}(KEEP_RUNNING|SHIP|ROLL_BACK) \(\w+\)\n {2}\S.*\./);
+  };
+
   it('compares two versions on real rows, says that the model is a simulator, and can be run again', async () => {
     const first = await run();
     expect(first).toContain('no GPU, no real model');
@@ -62,10 +74,12 @@ describe('npm run demo', () => {
     for (const title of ['latency p50', 'latency p95', 'input tokens', 'output tokens', 'cost'])
       for (const figure of row(first, title)) expect(figure, title).toBeGreaterThan(0);
     expect(first).not.toMatch(/"level":(50|60)/);
+    expectResult(first, [v1, v2]);
 
     const second = await run();
     expect(second).not.toContain('support-triage@3');
     expect(row(second, 'requests')).toEqual([v1, v2]); // the same customers in the same arms
     expect(row(second, 'schema-valid')).toEqual([valid1, valid2]);
+    expectResult(second, [v1, v2]);
   }, 120_000);
 });

@@ -4,6 +4,7 @@ import { openBlackHole, type BlackHole } from '../support/black-hole.js';
 import { eventually, startTestGateway } from '../support/gateway.js';
 import { ServingRows } from '../support/serving-rows.js';
 import { expected, FAULTS, inWords, MAX_ATTEMPTS, POLICIES, type Fault, type Policy } from './faults.js';
+import { WHOLE_INFERENCE } from '../support/inferences.js';
 
 /** One request: a fault, met by an answer in one piece or a stream, of a chain with one retry policy. */
 export interface Cell {
@@ -152,7 +153,7 @@ async function storedRows(client: Client, count: number): Promise<Map<string, St
   let rows: StoredRow[] = [];
   await eventually(async () => {
     ({ rows } = await client.query<StoredRow>(
-      'SELECT id, status, error_code, attempts, model_endpoint, response FROM inference',
+      `SELECT id, status, error_code, attempts, model_endpoint, response FROM ${WHOLE_INFERENCE}`,
     ));
     return rows.length === count;
   });

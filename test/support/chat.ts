@@ -5,6 +5,7 @@ import type { Json } from '../../libs/core/canonical/canonical.js';
 import { createTestDatabase, type TestDatabase } from './database.js';
 import { eventually, startTestGateway, type TestGateway } from './gateway.js';
 import { ServingRows } from './serving-rows.js';
+import { WHOLE_INFERENCE } from './inferences.js';
 
 export const MODEL_KEY = 'sk-model-endpoint';
 
@@ -68,7 +69,7 @@ export async function startChatStack(
     async row(id) {
       let found: any;
       await eventually(async () => {
-        const result = await database.client.query('SELECT * FROM inference WHERE id = $1', [id]);
+        const result = await database.client.query(`SELECT * FROM ${WHOLE_INFERENCE} WHERE id = $1`, [id]);
         found = result.rows[0];
         return result.rows.length === 1;
       });

@@ -18,8 +18,8 @@ export class EndpointTests {
 
   private constructor(readonly registry: TestRegistry) {}
 
-  static async start(): Promise<EndpointTests> {
-    const registry = await startTestRegistry();
+  static async start(overrides: Record<string, string> = {}): Promise<EndpointTests> {
+    const registry = await startTestRegistry(overrides);
     await createModelEndpoint(registry, 'gpu');
     for (let i = 0; i < 3; i++) await seedChain(registry, 'support');
     await seedAlias(registry, 'support', 'champion', 1);

@@ -25,6 +25,7 @@ export function inferenceRow(fields: Partial<InferenceRow> & { startedAt: string
     team: null,
     shadowOf: null,
     cacheHit: null,
+    clientRequestId: null,
     request: '{"model":"llama-8b","messages":[]}',
     status: 'ok',
     errorCode: null,
@@ -45,22 +46,36 @@ export function inferenceRow(fields: Partial<InferenceRow> & { startedAt: string
     costMicroUsd: 30,
     latencyMs: 200,
     ttftMs: 50,
+    dispatchedMs: 1,
+    modelCalls: null,
     response: '{"choices":[]}',
     ...fields,
   };
 }
 
-/** Inserts rows, partitions included. */
+/** Both tables of an inference, for tests to select from. */
+export const WHOLE_INFERENCE = 'inference LEFT JOIN inference_payload USING (id, started_at, workspace_id)';
+
+const PAYLOAD = 'id, started_at, workspace_id, metadata, request, response';
+
+/** Inserts rows and their payloads, partitions included. */
 export async function insertInferences(client: pg.Client, rows: readonly InferenceRow[]): Promise<void> {
   for (const day of new Set(rows.map((row) => row.startedAt.slice(0, 10))))
     await client.query('SELECT catena_ensure_inference_partition($1)', [day]);
   const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  const columns = Object.keys(rows[0]!).map(snake).join(', ');
+  const columns = Object.keys(rows[0]!)
+    .filter((name) => !['metadata', 'request', 'response'].includes(name))
+    .map(snake)
+    .join(', ');
   const records = rows.map((row) =>
     Object.fromEntries(Object.entries(row).map(([name, value]) => [snake(name), value])),
   );
-  await client.query(
-    `INSERT INTO inference (${columns}) SELECT ${columns} FROM json_populate_recordset(NULL::inference, $1)`,
-    [JSON.stringify(records)],
-  );
+  for (const [table, names] of [
+    ['inference', columns],
+    ['inference_payload', PAYLOAD],
+  ])
+    await client.query(
+      `INSERT INTO ${table} (${names}) SELECT ${names} FROM json_populate_recordset(NULL::${table}, $1)`,
+      [JSON.stringify(records)],
+    );
 }

@@ -2,6 +2,7 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import type { Settings } from '#libs/platform/config/settings.js';
 import type { Logger } from '#libs/platform/log/logger.js';
 import { ChatModule } from './chat/chat.module.js';
+import { FeedbackModule } from './feedback/feedback.module.js';
 import { HealthModule } from './health/health.module.js';
 import { HttpModule } from './http/http.module.js';
 import { ModelsModule } from './models/models.module.js';
@@ -23,6 +24,7 @@ export class AppModule {
         ResolveModule,
         ModelsModule,
         ChatModule,
+        FeedbackModule,
       ],
     };
   }

@@ -2,14 +2,21 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { Settings } from '#libs/platform/config/settings.js';
 import { dataSourceOptions } from '#libs/platform/database/data-source.js';
+import { AbTestModule } from './ab-tests/ab-test.module.js';
+import { SteeringModule } from './ab-tests/steering/steering.module.js';
 import { AdapterModule } from './adapters/adapter.module.js';
 import { ApiKeyModule } from './api-keys/api-key.module.js';
+import { ArchiveModule } from './archive/archive.module.js';
+import { ArrivalsModule } from './arrivals/arrivals.module.js';
 import { ArtifactModule } from './artifacts/artifact.module.js';
 import { DatasetModule } from './datasets/dataset.module.js';
 import { EntriesModule } from './entries/entries.module.js';
 import { EndpointModule } from './endpoints/endpoint.module.js';
+import { FeedbackModule } from './feedback/feedback.module.js';
+import { ExportModule } from './export/export.module.js';
 import { HealthController } from './health/health.controller.js';
 import { InferenceModule } from './inferences/inference.module.js';
+import { KafkaModule } from './kafka/kafka.module.js';
 import { LimitModule } from './limits/limit.module.js';
 import { LoggedModelModule } from './logged-models/logged-model.module.js';
 import { MlflowLoggedModelModule } from './mlflow/logged-models/mlflow-logged-model.module.js';
@@ -21,8 +28,10 @@ import { MlflowGenAiModule } from './mlflow/genai/mlflow-genai.module.js';
 import { ModelPriceModule } from './model-prices/model-price.module.js';
 import { ModelEndpointModule } from './model-endpoints/model-endpoint.module.js';
 import { RunModule } from './runs/run.module.js';
+import { SeriesModule } from './series/series.module.js';
 import { SettingsModule } from './settings.module.js';
 import { MlflowWebhookModule } from './mlflow/webhooks/mlflow-webhook.module.js';
+import { TelemetryModule } from './telemetry/telemetry.module.js';
 import { WebhookModule } from './webhooks/webhook.module.js';
 
 /** The control plane: one module per noun. */
@@ -43,6 +52,9 @@ export class AppModule {
           autoLoadEntities: true,
           retryAttempts: 1,
         }),
+        TelemetryModule,
+        ArrivalsModule,
+        ArchiveModule,
         EntriesModule,
         RunModule,
         DatasetModule,
@@ -51,9 +63,16 @@ export class AppModule {
         ModelEndpointModule,
         AdapterModule,
         EndpointModule,
+        AbTestModule,
+        SteeringModule,
         ApiKeyModule,
         LimitModule,
+        // Before InferenceModule, whose route of an id takes any word.
+        ExportModule,
         InferenceModule,
+        FeedbackModule,
+        KafkaModule.create(settings),
+        SeriesModule,
         WebhookModule,
         MlflowWebhookModule,
         MlflowProtocolModule,

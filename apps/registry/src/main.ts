@@ -4,11 +4,15 @@ import { migrate } from '#libs/platform/database/data-source.js';
 import { releaseStartupGarbage } from '#libs/platform/heap/release-startup-garbage.js';
 import { createLogger } from '#libs/platform/log/logger.js';
 import { createApp } from './app.js';
+import { checkKafka } from './kafka/connection.js';
 
 const settings = settingsOrExit(
   process.env,
   ['DATABASE_URL', 'S3_ENDPOINT', 'AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'CATENA_ENCRYPTION_KEYS'],
-  registryKey,
+  (given) => {
+    registryKey(given);
+    checkKafka(given);
+  },
 );
 const logger = createLogger('registry', settings.CATENA_LOG_LEVEL);
 const ran = await migrate(settings.DATABASE_URL!).catch((error: unknown) => {

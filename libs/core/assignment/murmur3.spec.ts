@@ -47,6 +47,48 @@ describe('murmur3', () => {
     expect(murmur3(text, seed)).toBe(expected);
   });
 
+  // Cases of Unleash's client specification (github.com/Unleash/client-specification at 931b695, specifications 03, 08, 10 and 12), by
+  // its rule: hash of `group:unit` modulo the whole, plus one; variants take another seed. They are exact where the share is the least.
+  it.each([
+    ['AB12A', '122', 50, true],
+    ['AB12A', '155', 50, false],
+    ['Feature.flexibleRollout.10', '174', 10, true],
+    ['Feature.flexibleRollout.10', '499', 10, false],
+    ['Feature.flexibleRollout.userId.55', '25', 55, true],
+    ['Feature.flexibleRollout.sessionId.42', '147', 42, true],
+    ['Feature.flexible.rollout.custom.stickiness_50', '402', 50, false],
+    ['Feature.flexible.rollout.custom.stickiness_50', '388', 50, true],
+    ['Feature.flexible.rollout.custom.stickiness_50', '39', 50, true],
+  ])(
+    "decides with Unleash's clients whether group %j rolls out to unit %j at %i %%",
+    (group, unit, share, isIn) => {
+      expect((murmur3(`${group}:${unit}`) % 100) + 1 <= share).toBe(isIn);
+    },
+  );
+
+  const UNLEASH_VARIANTS = 86_028_157;
+  it.each([
+    ['Feature.Variants.B', '2', [1, 1], 1],
+    ['Feature.Variants.B', '0', [1, 1], 0],
+    ['Feature.Variants.C', '232', [33, 33, 33], 0],
+    ['Feature.Variants.C', '607', [33, 33, 33], 1],
+    ['Feature.Variants.C', '656', [33, 33, 33], 2],
+    ['Feature.Variants.D', '712', [1, 49, 50], 0],
+    ['Feature.Variants.D', '525', [1, 49, 50], 1],
+    ['Feature.Variants.D', '537', [1, 49, 50], 2],
+    ['Feature.flexible.rollout.custom.stickiness_100', '616', [25, 25, 25, 25], 0],
+    ['Feature.flexible.rollout.custom.stickiness_100', '503', [25, 25, 25, 25], 1],
+    ['Feature.flexible.rollout.custom.stickiness_100', '438', [25, 25, 25, 25], 2],
+    ['Feature.flexible.rollout.custom.stickiness_100', '44', [25, 25, 25, 25], 3],
+  ])(
+    "chooses with Unleash's clients the variant of %j for unit %j among weights %j",
+    (feature, unit, weights, variant) => {
+      const whole = weights.reduce((sum, weight) => sum + weight, 0);
+      let left = (murmur3(`${feature}:${unit}`, UNLEASH_VARIANTS) % whole) + 1;
+      expect(weights.findIndex((weight) => (left -= weight) <= 0)).toBe(variant);
+    },
+  );
+
   it('hashes the UTF-8 bytes of any string, whatever its script', () => {
     fc.assert(
       fc.property(

@@ -66,7 +66,7 @@ describe('deriveRanges', () => {
     );
   });
 
-  it('moves exactly the minimum Σ max(0, old − new), over 1000 random reweightings', () => {
+  it('moves exactly the minimum Σ max(0, old − new), over 10 000 random reweightings', () => {
     fc.assert(
       fc.property(weightedArms, weightedArms, weightedArms, (first, second, third) => {
         // The second revision leaves fragmented ranges behind, the harder start for the third.
@@ -76,7 +76,7 @@ describe('deriveRanges', () => {
         const moved = was.filter((owner, bucket) => owner !== is[bucket]).length;
         expect(moved).toBe(minimum(second, third));
       }),
-      { numRuns: 1000 },
+      { numRuns: 10_000 },
     );
   });
 
@@ -138,7 +138,7 @@ describe('movements', () => {
           let size = 0;
           for (const [start, end] of ranges)
             for (let bucket = start; bucket < end; bucket++, size++) {
-              expect([was[bucket], is[bucket]]).toEqual([from, to]);
+              if (was[bucket] !== from || is[bucket] !== to) expect.fail(`bucket ${bucket}`);
               listed.add(bucket);
             }
           expect(size).toBe(buckets);

@@ -38,6 +38,8 @@ export interface InferenceOpening {
   readonly shadowOf: string | null;
   /** Whether it was answered without a model call; null where the endpoint keeps no answers. */
   readonly cacheHit: boolean | null;
+  /** The caller's own name for the request. */
+  readonly clientRequestId: string | null;
   /** The body sent to the model endpoint, as sent. */
   readonly request: string;
 }
@@ -73,9 +75,13 @@ export interface InferenceClosing {
   readonly latencyMs: number | null;
   /** Time to the first content of the answer. */
   readonly ttftMs: number | null;
+  /** From admission to the first model call; null without one. */
+  readonly dispatchedMs: number | null;
+  /** JSON text of a list of `ModelCall`; null where there was one, which the fields above describe. */
+  readonly modelCalls: string | null;
   /** The body received; of a stream, the same answer assembled into one chat completion object. */
   readonly response: string | null;
 }
 
-/** One row of table `inference`. */
+/** One row of table `inference` and one of `inference_payload`: of the latter are metadata, request and response. */
 export type InferenceRow = InferenceOpening & InferenceClosing;

@@ -2,11 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { betaBinomial, betaPosterior } from './beta-binomial.js';
 import { estimate } from './estimate.js';
-import { factorialEffects } from './factorial.js';
+import { factorialEffects, interactionTest } from './factorial.js';
+import { fixedHorizon } from './fixed-horizon.js';
 import { holm } from './holm.js';
 import { sampleRatio } from './sample-ratio.js';
 import { sumsOf } from './sums.js';
 import { chancesOfBeingBest, thompsonWeights } from './thompson.js';
+import { wilsonInterval } from './wilson.js';
 
 describe('betaBinomial', () => {
   it('has the published values', () => {
@@ -158,6 +160,118 @@ describe('factorialEffects', () => {
   it('refuses grids with holes or of one level', () => {
     expect(() => factorialEffects([[arm(1, 2), arm(1, 2)]])).toThrow(RangeError);
     expect(() => factorialEffects([[arm(1, 2), arm(1, 2)], [arm(1, 2)]])).toThrow(/every pair of levels/);
+  });
+});
+
+describe('interactionTest', () => {
+  const arm = (value: number, spread = 1) => ({ units: 500, value, variance: spread ** 2, thin: false });
+  const grids = fc.tuple(fc.integer({ min: 2, max: 4 }), fc.integer({ min: 2, max: 4 })).chain(([k, m]) => {
+    const cell = fc.record({
+      units: fc.integer({ min: 50, max: 900 }),
+      value: fc.double({ min: -3, max: 3, noNaN: true }),
+      variance: fc.double({ min: 0.1, max: 9, noNaN: true }),
+      thin: fc.constant(false),
+    });
+    const row = fc.array(cell, { minLength: m, maxLength: m });
+    return fc.array(row, { minLength: k, maxLength: k });
+  });
+
+  it('is the square of the only interaction of a 2 × 2 test', () => {
+    const grid = [
+      [arm(1), arm(2, 3)],
+      [arm(1.5, 2), arm(2.9)],
+    ];
+    const only = fixedHorizon(factorialEffects(grid).interactions[0]![0]!, { distribution: 'z' });
+    const together = interactionTest(grid);
+    expect(together.statistic).toBeCloseTo(only.statistic ** 2, 10);
+    expect(together.pValue).toBeCloseTo(only.pValue, 12);
+  });
+
+  it('does not depend on the order of the levels, nor on main effects', () => {
+    fc.assert(
+      fc.property(
+        grids,
+        fc.array(fc.double({ min: -9, max: 9, noNaN: true }), { minLength: 8 }),
+        (grid, shifts) => {
+          const { statistic, pValue } = interactionTest(grid);
+          const turned = grid.toReversed().map((row) => row.toReversed());
+          const shifted = grid.map((row, i) =>
+            row.map((cell, j) => ({ ...cell, value: cell.value + shifts[i]! + shifts[4 + j]! })),
+          );
+          const transposed = grid[0]!.map((_, j) => grid.map((row) => row[j]!));
+          for (const same of [turned, shifted, transposed])
+            expect(Math.abs(interactionTest(same).statistic - statistic)).toBeLessThan(
+              1e-6 * (1 + statistic),
+            );
+          expect(pValue).toBeGreaterThanOrEqual(0);
+        },
+      ),
+    );
+  });
+
+  it('finds what single interactions do not, each of which goes by the noisy arm of the first levels', () => {
+    const shift = [
+      [0, 0, 0],
+      [0, 0.15, -0.15],
+      [0, -0.15, 0.15],
+    ];
+    const grid = shift.map((row, i) => row.map((value, j) => arm(value, i + j === 0 ? 10 : 1)));
+    const single = factorialEffects(grid)
+      .interactions.flat()
+      .map((effect) => fixedHorizon(effect).pValue);
+    expect(Math.min(...holm(single))).toBeGreaterThan(0.05);
+    expect(interactionTest(grid).pValue).toBeLessThan(1e-6);
+  });
+
+  it('says nothing while an arm has one unit, and refuses grids with holes', () => {
+    const alone = { units: 1, value: 3, variance: Infinity, thin: false };
+    expect(
+      interactionTest([
+        [arm(1), arm(2)],
+        [arm(4), alone],
+      ]),
+    ).toMatchObject({ statistic: 0, pValue: 1 });
+    expect(() => interactionTest([[arm(1), arm(2)], [arm(4)]])).toThrow(/every pair of levels/);
+  });
+});
+
+describe('wilsonInterval', () => {
+  const counts = fc
+    .integer({ min: 1, max: 5_000 })
+    .chain((units) =>
+      fc.record({ units: fc.constant(units), successes: fc.integer({ min: 0, max: units }) }),
+    );
+
+  it('holds the rate, stays within 0…1 and turns around with the outcomes', () => {
+    fc.assert(
+      fc.property(counts, ({ units, successes }) => {
+        const { lower, upper } = wilsonInterval(successes, units);
+        expect(lower).toBeGreaterThanOrEqual(0);
+        expect(upper).toBeLessThanOrEqual(1);
+        expect(lower).toBeLessThanOrEqual(successes / units);
+        expect(upper).toBeGreaterThanOrEqual(successes / units);
+        expect(wilsonInterval(units - successes, units).lower).toBeCloseTo(1 - upper, 12);
+      }),
+    );
+  });
+
+  it('is not empty where all units are alike, and narrows with units', () => {
+    const [few, many] = [wilsonInterval(0, 20), wilsonInterval(0, 2_000)];
+    expect([few.lower, many.lower]).toEqual([0, 0]);
+    expect(few.upper).toBeGreaterThan(0.1);
+    expect(many.upper).toBeLessThan(0.002);
+    expect(wilsonInterval(20, 20).upper).toBe(1);
+    expect(wilsonInterval(0, 0)).toEqual({ lower: 0, upper: 1 });
+  });
+
+  it('refuses counts that cannot be', () => {
+    for (const [successes, units] of [
+      [3, 2],
+      [-1, 2],
+      [NaN, 2],
+      [1, Infinity],
+    ])
+      expect(() => wilsonInterval(successes!, units!)).toThrow(RangeError);
   });
 });
 

@@ -70,6 +70,15 @@ function variancesOf(arms: readonly Estimate[], distrusted: (arm: Estimate) => b
   return arms.map((arm) => (distrusted(arm) ? largest : arm.variance));
 }
 
+/** Variances of the arms for one look, and the cautious ones for many (see `alwaysValid`). */
+export function trustedVariances(arms: readonly Estimate[]): { usual: number[]; cautious: number[] } {
+  const few = arms.reduce((sum, arm) => sum + arm.units, 0) / (2 * arms.length);
+  return {
+    usual: variancesOf(arms, (arm) => arm.variance === 0),
+    cautious: variancesOf(arms, (arm) => arm.variance === 0 || arm.thin || arm.units < few),
+  };
+}
+
 /** One arm's own value as an effect, so that intervals can be drawn around it. */
 export function valueEffect(arm: Estimate): Effect {
   return contrast([arm], [1]);
@@ -126,8 +135,6 @@ function combine(
 ): Effect {
   const shares = (variances: readonly number[], by: readonly number[]): Share[] =>
     arms.map(({ units }, i) => ({ variance: (by[i]! ** 2 * variances[i]!) / units, units }));
-  const usual = variancesOf(arms, (arm) => arm.variance === 0);
-  const few = arms.reduce((sum, arm) => sum + arm.units, 0) / (2 * arms.length);
-  const cautious = variancesOf(arms, (arm) => arm.variance === 0 || arm.thin || arm.units < few);
+  const { usual, cautious } = trustedVariances(arms);
   return effectOf(value, shares(usual, slopes), shares(usual, slopesForDegrees), shares(cautious, slopes));
 }

@@ -18,6 +18,7 @@ from gbstats.models.statistics import (
 from gbstats.utils import check_srm
 from scipy import integrate, stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.power import normal_power_het, normal_sample_size_one_tail
 
 warnings.filterwarnings("ignore")
@@ -182,6 +183,13 @@ fit = sm.OLS(values, design).fit(cov_type="HC2")
 rows = {"rows": [[-1 / 3] * 3 + [1 / 3] * 3], "columns": [[-0.5, 0.5, 0, -0.5, 0.5, 0], [-0.5, 0, 0.5, -0.5, 0, 0.5]], "interactions": [[1, -1, 0, -1, 1, 0], [1, 0, -1, -1, 0, 1]]}
 case("factorial", "statsmodels OLS with HC2 errors", [[sums(y=c) for c in row] for row in cells],
      {name: [[t.effect[0], t.sd[0][0]] for t in (fit.t_test(np.array(c)) for c in weights)] for name, weights in rows.items()})
+together = fit.wald_test(np.array(rows["interactions"]), use_f=False, scalar=True)
+case("interaction", "statsmodels OLS with HC2 errors, wald_test", [[sums(y=c) for c in row] for row in cells],
+     {"statistic": together.statistic, "degreesOfFreedom": 2, "pValue": together.pvalue})
+
+for successes, units in ((0, 15), (15, 15), (3, 40), (512, 1000)):
+    case("wilson", "statsmodels proportion_confint", {"successes": successes, "units": units, "alpha": 0.05},
+         list(proportion_confint(successes, units, 0.05, "wilson")))
 
 for arms in ([(0.1, 0.02), (0.12, 0.02)], [(1, 1), (2, 0.01), (1.9, 0.3)], [(5, 2), (5, 2), (5, 2), (4, 1)], [(0, 1e-3), (4e-3, 1)]):
     def chance(i):

@@ -6,17 +6,19 @@ import { cupedDifference } from './cuped.js';
 import { chiSquareUpperTail, normalCdf, normalQuantile, tQuantile, tTwoSided } from './distributions.js';
 import { difference } from './effect.js';
 import { estimate, standardErrorOf, type Estimate } from './estimate.js';
-import { factorialEffects } from './factorial.js';
+import { factorialEffects, interactionTest } from './factorial.js';
 import { fixedHorizon } from './fixed-horizon.js';
 import { holm } from './holm.js';
 import { powerOf, requiredUnits } from './power.js';
 import { quantileEstimate, quantileRanks } from './quantile.js';
-import references from './references.json' with { type: 'json' };
+import ofPython from './references.json' with { type: 'json' };
+import ofR from './references-r.json' with { type: 'json' };
 import { sampleRatio } from './sample-ratio.js';
 import type { ArmSums } from './sums.js';
 import { chancesOfBeingBest } from './thompson.js';
+import { wilsonInterval } from './wilson.js';
 
-// Every entry of references.json was computed from raw units by references.py; here only their sums are known.
+// Every entry was computed from raw units by references.py or references.R; here only their sums are known.
 
 const distributions = { normalCdf, normalQuantile, tTwoSided, tQuantile, chiSquareUpperTail };
 
@@ -53,6 +55,9 @@ const asEffect = (effect: { estimate: number; standardError: number }) => [
   effect.estimate,
   effect.standardError,
 ];
+
+const estimatesOf = (cells: ArmSums[][]) =>
+  cells.map((row) => row.map((sums): Estimate => estimate('mean', sums)!));
 
 const computed: Record<string, (given: Given) => unknown> = {
   welch: (arms) => {
@@ -91,10 +96,10 @@ const computed: Record<string, (given: Given) => unknown> = {
   holm: (pValues) => holm(pValues),
   requiredUnits: ({ design, effect }) => requiredUnits(design, effect).exact,
   power: ({ design, sizes, effect }) => powerOf(design, sizes, effect),
+  wilson: ({ successes, units, alpha }) => asPair(wilsonInterval(successes, units, alpha)),
+  interaction: (cells: ArmSums[][]) => interactionTest(estimatesOf(cells)),
   factorial: (cells: ArmSums[][]) => {
-    const effects = factorialEffects(
-      cells.map((row) => row.map((sums): Estimate => estimate('mean', sums)!)),
-    );
+    const effects = factorialEffects(estimatesOf(cells));
     return {
       rows: effects.rows.map(asEffect),
       columns: effects.columns.map(asEffect),
@@ -107,16 +112,20 @@ const computed: Record<string, (given: Given) => unknown> = {
 for (const [name, call] of Object.entries(distributions))
   computed[name] = (calls: [number, number][]) => calls.map(([x, degrees]) => call(x, degrees));
 
-describe(`references (${references.versions})`, () => {
-  const named = references.cases.map(
-    ({ what, source, ...rest }, i) => [`${what} #${i}`, source, what, rest] as const,
-  );
+const references: {
+  versions: string;
+  cases: { what: string; source: string; given: Given; expected: unknown }[];
+}[] = [ofPython, ofR];
+
+describe.each(references)('references of $versions', ({ cases }) => {
+  const named = cases.map(({ what, source, ...rest }, i) => [`${what} #${i}`, source, what, rest] as const);
 
   it.each(named)('%s agrees with %s to 1e-9', (_name, _source, what, { given, expected }) => {
     expectClose(computed[what]!(given), expected, floorOf(what));
   });
+});
 
-  it('covers every kind of calculation', () => {
-    expect(new Set(references.cases.map(({ what }) => what))).toEqual(new Set(Object.keys(computed)));
-  });
+it('references cover every kind of calculation', () => {
+  const kinds = references.flatMap(({ cases }) => cases.map(({ what }) => what));
+  expect(new Set(kinds)).toEqual(new Set(Object.keys(computed)));
 });

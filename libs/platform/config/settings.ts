@@ -8,6 +8,8 @@ import { resolve } from 'node:path';
 
 /** Beyond the maximum a timer of Node fires at once. https://nodejs.org/api/timers.html#settimeoutcallback-delay-args */
 const timeout = { type: 'integer', minimum: 1, maximum: 2_147_483_647 } as const;
+/** https://kafka.apache.org/41/javadoc/ org.apache.kafka.common.internals.Topic */
+const topic = { type: 'string', pattern: '^[A-Za-z0-9._-]{1,249}$' } as const;
 const port = { type: 'integer', minimum: 0, maximum: 65_535 } as const;
 
 export const SETTINGS = {
@@ -41,6 +43,12 @@ export const SETTINGS = {
     ...port,
     default: 5081,
     description: 'Port of the gateway: resolve, chat completions.',
+  },
+  CATENA_GATEWAY_URL: {
+    type: 'string',
+    pattern: '^https?://[^\\s?#]+$',
+    description:
+      'Base URL under which browsers reach the gateways: what feedback links begin with. Unset: http, CATENA_HOST and CATENA_GATEWAY_PORT.',
   },
   CATENA_SIMULATOR_PORT: { ...port, default: 5082, description: 'Port of the model simulator.' },
   CATENA_DATA_DIR: {
@@ -259,6 +267,141 @@ export const SETTINGS = {
     pattern: '^[A-Za-z0-9:_.-]{1,64}$',
     default: 'catena',
     description: 'What the keys in Redis begin with.',
+  },
+  CATENA_INFERENCE_RETENTION_DAYS: {
+    type: 'integer',
+    minimum: 1,
+    maximum: 36_500,
+    description:
+      'Full days for which inferences are kept in PostgreSQL; then their UTC day is dropped, payloads included. Unset: for ever.',
+  },
+  CATENA_PAYLOAD_RETENTION_DAYS: {
+    type: 'integer',
+    minimum: 1,
+    maximum: 36_500,
+    description:
+      'Full days for which metadata and bodies of inferences are kept, in PostgreSQL and under payloads/ in the object store. Unset: as long as the inferences.',
+  },
+  CATENA_PAYLOAD_INLINE_BYTES: {
+    type: 'integer',
+    minimum: 8_192,
+    default: 65_536,
+    description:
+      'Most bytes of a request or response body that stay in PostgreSQL; a larger one is moved to the object store a little later.',
+  },
+  CATENA_ARCHIVE_AFTER_DAYS: {
+    type: 'integer',
+    minimum: 1,
+    maximum: 36_500,
+    description:
+      'Full days after which the inferences of a UTC day are written to the object store as Parquet. Unset: they are not.',
+  },
+  CATENA_ARCHIVE_CACHE_BYTES: {
+    type: 'integer',
+    minimum: 1_048_576,
+    default: 10_737_418_240,
+    description:
+      'Most bytes of archived files a registry keeps on its disk, below CATENA_DATA_DIR, for questions about days that PostgreSQL no longer has.',
+  },
+  CATENA_DUCKDB_MEMORY_BYTES: {
+    type: 'integer',
+    minimum: 134_217_728,
+    default: 1_073_741_824,
+    description: 'Most memory for writing and reading archived days; what needs more goes through the disk.',
+  },
+  CATENA_FOLLOW_INTERVAL_MS: {
+    type: 'integer',
+    minimum: 10,
+    maximum: 3_600_000,
+    default: 1000,
+    description: 'How often a registry looks for new rows to add up, in milliseconds.',
+  },
+  CATENA_STEER_INTERVAL_MS: {
+    type: 'integer',
+    minimum: 10,
+    maximum: 3_600_000,
+    default: 10_000,
+    description:
+      'How often an A/B test on a ramp, or an adaptive one, is looked at, in milliseconds: so long after it is seen, harm is acted on.',
+  },
+  CATENA_KAFKA_BROKERS: {
+    type: 'string',
+    pattern: '^[A-Za-z0-9.-]+:\\d{1,5}(,[A-Za-z0-9.-]+:\\d{1,5})*$',
+    description: 'Kafka brokers to begin with, as host:port, comma-separated. Unset: no Kafka.',
+  },
+  CATENA_KAFKA_FEEDBACK_TOPIC: {
+    ...topic,
+    description: 'Topic that registries read feedback from. Unset: none is read.',
+  },
+  CATENA_KAFKA_FEEDBACK_GROUP: {
+    ...topic,
+    default: 'catena-feedback',
+    description: 'Consumer group of all registries that read feedback.',
+  },
+  CATENA_KAFKA_DEAD_LETTER_TOPIC: {
+    ...topic,
+    description:
+      'Topic for messages that are no feedback. Unset: they are logged, with their place, and skipped.',
+  },
+  CATENA_KAFKA_WORKSPACES: {
+    type: 'string',
+    pattern: '^(\\*|[^\\s,]+(,[^\\s,]+)*)$',
+    default: 'default',
+    description:
+      'Workspaces that Kafka may bring feedback for and is told of, comma-separated; feedback that names none is for the first. *: all, and default.',
+  },
+  CATENA_KAFKA_INFERENCE_TOPIC: {
+    ...topic,
+    description: 'Topic that inferences are published to. Unset: none are.',
+  },
+  CATENA_KAFKA_INFERENCE_PAYLOADS: {
+    type: 'string',
+    enum: ['omit', 'include'],
+    default: 'omit',
+    description: 'Whether published inferences have what the rows have of metadata, request and response.',
+  },
+  CATENA_KAFKA_MAX_MESSAGE_BYTES: {
+    type: 'integer',
+    minimum: 10_000,
+    maximum: 1_073_741_824,
+    default: 1_000_000,
+    description:
+      'Largest batch that brokers take (message.max.bytes), in bytes; an inference that is larger goes without its payload.',
+  },
+  CATENA_KAFKA_TLS: {
+    type: 'string',
+    enum: ['off', 'on'],
+    default: 'off',
+    description: 'Whether connections to Kafka are encrypted.',
+  },
+  CATENA_KAFKA_TLS_CA_FILE: {
+    type: 'string',
+    minLength: 1,
+    description: 'PEM file of the authorities that vouch for the brokers. Unset: those that Node trusts.',
+  },
+  CATENA_KAFKA_TLS_CERT_FILE: {
+    type: 'string',
+    minLength: 1,
+    description: 'PEM file of the certificate that the registry shows to brokers.',
+  },
+  CATENA_KAFKA_TLS_KEY_FILE: {
+    type: 'string',
+    minLength: 1,
+    description: 'PEM file of the key of that certificate.',
+  },
+  CATENA_KAFKA_SASL_MECHANISM: {
+    type: 'string',
+    enum: ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'],
+    description: 'How the registry says who it is. Unset: it does not.',
+  },
+  CATENA_KAFKA_SASL_USERNAME: { type: 'string', minLength: 1, description: 'Name for SASL.' },
+  CATENA_KAFKA_SASL_PASSWORD: { type: 'string', minLength: 1, description: 'Password for SASL.' },
+  CATENA_SERIES_RETENTION_DAYS: {
+    type: 'integer',
+    minimum: 1,
+    maximum: 36_500,
+    description:
+      'Full days for which sums per minute and hour are kept; then their UTC month is dropped. Unset: for ever.',
   },
   CATENA_WEBHOOK_PRIVATE_HOSTS: {
     type: 'string',

@@ -19,6 +19,11 @@ import { Contracts1795305600017 } from '../../../migrations/1795305600017-contra
 import { ShadowsAndCache1795305600018 } from '../../../migrations/1795305600018-shadows-and-cache.js';
 import { RunPages1795305600020 } from '../../../migrations/1795305600020-run-pages.js';
 import { Volume1795305600021 } from '../../../migrations/1795305600021-volume.js';
+import { Archive1795305600022 } from '../../../migrations/1795305600022-archive.js';
+import { Feedback1795305600023 } from '../../../migrations/1795305600023-feedback.js';
+import { AbTests1795305600024 } from '../../../migrations/1795305600024-ab-tests.js';
+import { Rollups1795305600025 } from '../../../migrations/1795305600025-rollups.js';
+import { AbTestSteering1795305600026 } from '../../../migrations/1795305600026-ab-test-steering.js';
 import { readInt8AsNumber } from './int8.js';
 
 readInt8AsNumber();
@@ -43,6 +48,11 @@ const migrations = [
   ShadowsAndCache1795305600018,
   RunPages1795305600020,
   Volume1795305600021,
+  Archive1795305600022,
+  Feedback1795305600023,
+  AbTests1795305600024,
+  Rollups1795305600025,
+  AbTestSteering1795305600026,
 ];
 
 export interface DatabaseOptions {

@@ -1,12 +1,21 @@
 import type { LoggerService } from '@nestjs/common';
 import type { Logger } from './logger.js';
 
-/** Lets Nest write through pino. Nest's own start-up chatter is debug. */
+/** Where Nest's own start-up chatter comes from. */
+const CHATTER: ReadonlySet<unknown> = new Set([
+  'NestFactory',
+  'InstanceLoader',
+  'RoutesResolver',
+  'RouterExplorer',
+  'NestApplication',
+]);
+
+/** Lets Nest write through pino. Its own start-up chatter is debug. */
 export class NestLogger implements LoggerService {
   constructor(private readonly logger: Logger) {}
 
   log(message: unknown, context?: string): void {
-    this.logger.debug({ context }, String(message));
+    this.logger[CHATTER.has(context) ? 'debug' : 'info']({ context }, String(message));
   }
 
   warn(message: unknown, context?: string): void {

@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { encryptionKeys } from './encryption-keys.js';
 
 export interface SealedSecret {
   readonly keyId: string;
@@ -14,14 +15,13 @@ const TAG_BYTES = 16;
  * data, so that a ciphertext copied to another row does not open.
  */
 export class SecretBox {
-  private readonly keys = new Map<string, Buffer>();
+  private readonly keys: ReadonlyMap<string, Buffer>;
   private readonly sealingKeyId: string;
 
   /** @param keys `id:base64,…` as in CATENA_ENCRYPTION_KEYS; the first seals, all open. */
   constructor(keys: string) {
-    const pairs = keys.split(',').map((pair) => pair.split(':') as [string, string]);
-    for (const [id, encoded] of pairs) this.keys.set(id, Buffer.from(encoded, 'base64'));
-    this.sealingKeyId = pairs[0]![0];
+    this.keys = encryptionKeys(keys);
+    this.sealingKeyId = [...this.keys.keys()][0]!;
   }
 
   seal(secret: string, context: string): SealedSecret {

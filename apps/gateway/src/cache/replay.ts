@@ -35,7 +35,7 @@ export class Replay implements SpoolListener, RecipientListener {
   start(): void {
     const { inference, services } = this;
     try {
-      this.spooled = services.spool.open(inference.opening, inference.kept(inference.body), this);
+      this.spooled = inference.open(services.spool, this);
     } catch (error) {
       throw refusedBySpool(error);
     }
@@ -143,6 +143,8 @@ export class Replay implements SpoolListener, RecipientListener {
       costMicroUsd: 0,
       latencyMs: performance.now() - this.startedMs,
       ttftMs: null,
+      dispatchedMs: null,
+      modelCalls: null,
     };
   }
 }

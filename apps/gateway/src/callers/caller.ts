@@ -12,6 +12,8 @@ export interface Caller {
   readonly team: string | null;
   /** The most sensitive class of data it may send. */
   readonly clearance: DataClass;
+  /** Names of the endpoints it is for; undefined: all of the workspace. */
+  readonly endpoints: ReadonlySet<string> | undefined;
   may(action: Action): boolean;
   /** @param endpoint name of a serving endpoint of its workspace. */
   mayUse(endpoint: string): boolean;
@@ -23,6 +25,7 @@ export const ANYBODY: Caller = {
   name: null,
   team: null,
   clearance: 'restricted',
+  endpoints: undefined,
   may: () => true,
   mayUse: () => true,
 };

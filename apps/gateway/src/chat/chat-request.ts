@@ -4,6 +4,7 @@ import type { ChatMessage, VariableValue } from '#libs/core/template/template.js
 import { badRequest } from '../http/gateway-error.js';
 import type { CanonicalRequest } from '../providers/canonical.js';
 import { unitOf } from '../resolve/unit.js';
+import { clientRequestIdOf } from './client-request-id.js';
 import type { Ingress } from './ingress.js';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -15,6 +16,8 @@ export interface ChatRequest {
   /** Name of the serving endpoint: the request's `model`. */
   readonly endpoint: string;
   readonly unit: string | undefined;
+  /** The caller's own name for the request. */
+  readonly clientRequestId: string | null;
   readonly variables: Readonly<Record<string, VariableValue>>;
   readonly messages: readonly ChatMessage[];
   readonly streamed: boolean;
@@ -38,6 +41,7 @@ const NONE: Fields = {};
 export function toChatRequest(
   fields: CanonicalRequest,
   unitHeader: string | undefined,
+  idHeader: string | undefined,
   ingress: Ingress,
 ): ChatRequest {
   const { model, messages, stream, stream_options, metadata } = fields;
@@ -53,6 +57,7 @@ export function toChatRequest(
     ingress,
     endpoint: model,
     unit: unitOf(unitHeader, given['unit'], fields['user']),
+    clientRequestId: clientRequestIdOf(idHeader, given['request_id']),
     variables: readVariables(given['variables']),
     messages: readMessages(messages),
     streamed: optionalBoolean(stream, 'stream'),

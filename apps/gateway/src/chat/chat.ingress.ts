@@ -5,6 +5,6 @@ import type { Ingress } from './ingress.js';
 /** `POST /v1/chat/completions`, OpenAI's protocol: `model` is the serving endpoint. */
 export const CHAT: Ingress = {
   path: '/v1/chat/completions',
-  readRequest: (body, unit) => toChatRequest(parseBody(body), unit, CHAT),
+  readRequest: (body, unit, id) => toChatRequest(parseBody(body), unit, id, CHAT),
   writeError: errorBody,
 };

@@ -109,7 +109,8 @@ export class ChatRoutes {
     response: ServerResponse,
     startedMs: number,
   ): void {
-    const chat = ingress.readRequest(body, unitHeaderOf(request));
+    const idHeader = request.headers['x-client-request-id'] as string | undefined;
+    const chat = ingress.readRequest(body, unitHeaderOf(request), idHeader);
     const endpoint = endpointFor(caller, this.store.current, chat.endpoint, 'invoke', 'model');
     const assigned = assignArm(endpoint, chat.unit, Math.random);
     const task = ingress.form?.task ?? 'generate';

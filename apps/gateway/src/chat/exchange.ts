@@ -70,7 +70,7 @@ export class Exchange
   start(): void {
     const { inference, services } = this;
     try {
-      this.spooled = services.spool.open(inference.opening, inference.kept(inference.body), this);
+      this.spooled = inference.open(services.spool, this);
     } catch (error) {
       throw refusedBySpool(error);
     }
@@ -166,8 +166,10 @@ export class Exchange
       if (!this.committed) this.commit();
       this.recipient.write(ready, this.call!);
     }
-    if (relay.failure) this.breakOff(relay.failure);
-    else if (relay.isComplete) this.completeStream();
+    if (relay.failure) {
+      this.call!.abort();
+      this.onFailure(relay.failure);
+    } else if (relay.isComplete) this.completeStream();
   }
 
   @guarded
@@ -197,7 +199,10 @@ export class Exchange
   onFailure(told: UpstreamFailure): void {
     if (this.ended) return;
     this.stopClocks();
-    if (this.call) this.lane!.failed(this.call.replica, this.seat, told);
+    if (this.call) {
+      this.lane!.failed(this.call.replica, this.seat, told);
+      this.inference.callFailed(told.code, this.call.status, this.elapsedMs());
+    }
     const { contract } = this.inference;
     const failure = contract && this.call ? contract.failed(told, this.inference.generation) : told;
     if (this.committed) {
@@ -268,7 +273,7 @@ export class Exchange
     const { streamed, wantsUsage } = inference.request;
     this.lastReplica = replica;
     this.call = new UpstreamCall(lane, replica, this.seat, streamed, this);
-    inference.sent(lane.prices, replica.baseUrl);
+    inference.sent(lane.prices, replica.baseUrl, this.elapsedMs());
     if (streamed) {
       this.relay = new StreamRelay(
         replica.baseUrl,
@@ -309,7 +314,7 @@ export class Exchange
     this.call = undefined;
     this.relay = undefined;
     this.lastReplica = undefined; // none to avoid: it holds the conversation
-    this.inference.rejected(facts);
+    this.inference.rejected(violation.code, facts, this.elapsedMs());
     const mayReask = this.inference.contract!.mayReask && this.elapsedMs() < this.services.totalTimeoutMs;
     const hasBudget = mayReask && (this.lane!.retryBudget.take() || this.retryDenied());
     if (hasBudget && this.inference.reask()) this.attempt();
@@ -319,11 +324,6 @@ export class Exchange
   private retryDenied(): false {
     this.services.retriesDenied.inc({ model_endpoint: this.inference.generation.modelEndpoint });
     return false;
-  }
-
-  private breakOff(failure: UpstreamFailure): void {
-    this.call!.abort();
-    this.onFailure(failure);
   }
 
   private fail(failure: UpstreamFailure): void {

@@ -5,6 +5,7 @@ import type { StructuredOutput } from '#libs/core/contract/structured-output.js'
 import { NO_USAGE } from '#libs/core/cost/usage.js';
 import type { Generation, RetryPolicy } from '#libs/core/content/types.js';
 import type { InferenceStatus } from '#libs/core/inference/inference-row.js';
+import type { CallOutcome } from '#libs/core/inference/model-call.js';
 import { TemplateError, type ChatMessage } from '#libs/core/template/template.js';
 import { ContractRun, type Held } from '../contracts/contract-run.js';
 import type { CacheSlot } from '../cache/answer-cache.js';
@@ -22,9 +23,11 @@ import type { ProviderFinder } from '../providers/providers.js';
 import type { Assigned } from '../resolve/assign.js';
 import type { ServedEndpoint } from '../snapshot/snapshot.js';
 import type { ClosingMeta, OpeningMeta } from '../spool/record.js';
+import type { Spool, SpooledInference, SpoolListener } from '../spool/spool.js';
 import type { ChatRequest } from './chat-request.js';
 import type { Form } from './form.js';
 import { newInferenceId } from './inference-id.js';
+import { ModelCalls } from './model-calls.js';
 import { CALLED, type Origin } from './origin.js';
 import { identityOf, type ArmIdentity } from './served-arm.js';
 import { standIn } from './stand-in.js';
@@ -87,6 +90,9 @@ export class Inference implements GenerationGate {
   private ranBody: Buffer | undefined;
   private prices: TokenPrices | undefined;
   private replica: string | null = null;
+  private dispatchedMs: number | null = null;
+  /** From the first call on that was not the last word. */
+  private calls: ModelCalls | undefined;
 
   /** @throws GatewayError 400 where the variables or messages do not fit the prompt. */
   constructor(
@@ -117,12 +123,13 @@ export class Inference implements GenerationGate {
       sticky: assigned.sticky,
       assignment: assigned.assignment,
       streamed: request.streamed,
-      metadata: request.metadata === null ? null : this.keptText(request.metadata),
       dataClass,
       apiKey: caller.name,
       team: caller.team,
       shadowOf: origin.shadowOf,
       cacheHit: origin.cacheHit,
+      // One name for one request: its copies are not what the caller means.
+      clientRequestId: origin.shadowOf === null ? request.clientRequestId : null,
     };
   }
 
@@ -174,6 +181,13 @@ export class Inference implements GenerationGate {
     );
   }
 
+  /** Spools its opening. @throws SpoolFullError, see `Spool.open`. */
+  open(spool: Spool, listener: SpoolListener): SpooledInference {
+    const { metadata } = this.request;
+    const kept = metadata === null ? undefined : this.kept(Buffer.from(metadata));
+    return spool.open(this.opening, this.kept(this.body), kept, listener);
+  }
+
   /** What the row keeps of a body. */
   kept(body: Buffer): Buffer {
     return this.keepsPayloads ? body : Buffer.from(digested(body));
@@ -206,6 +220,7 @@ export class Inference implements GenerationGate {
     this.generationIndex = generationIndex;
     this.reservation?.moveTo(this.generation);
     this.contract?.fallBack();
+    if (this.calls) this.calls.next = 'fallback';
     this.provider = this.modelEndpoints.providerOf(this.generation.modelEndpoint);
     this.rebuild();
   }
@@ -217,16 +232,23 @@ export class Inference implements GenerationGate {
   }
 
   /** An answer that went nowhere is paid all the same. */
-  rejected(facts: AnswerFacts): void {
+  rejected(code: string, facts: AnswerFacts, atMs: number): void {
     const costMicroUsd = this.costOf(facts);
     this.contract!.rejected(facts, costMicroUsd);
     this.reservation?.answered(facts, costMicroUsd);
+    this.callEnded('rejected', code, 200, atMs, facts, null);
+  }
+
+  /** An attempt has failed. @param httpStatus 0 where no answer began. */
+  callFailed(code: string, httpStatus: number, atMs: number): void {
+    this.callEnded('failed', code, httpStatus, atMs, undefined, null);
   }
 
   /** Goes on to ask the same model endpoint again, with what was wrong. @returns false where no limit has room for it. */
   reask(): boolean {
     const { body } = this;
     this.contract!.reask();
+    this.calls!.next = 'reask';
     this.rebuild();
     if (this.reservation?.mayAskAgain(this.generation, this.body) !== false) return true;
     this.body = body;
@@ -234,8 +256,9 @@ export class Inference implements GenerationGate {
   }
 
   /** An attempt goes out. */
-  sent(prices: ModelPrices | undefined, replica: string): void {
-    this.attempts++;
+  sent(prices: ModelPrices | undefined, replica: string, atMs: number): void {
+    if (this.attempts++ === 0) this.dispatchedMs = atMs;
+    else this.calls!.sent(atMs);
     this.ranIndex = this.generationIndex;
     this.ranBody = this.bodyIsFirst ? undefined : this.body;
     this.contract?.sent();
@@ -249,6 +272,7 @@ export class Inference implements GenerationGate {
     const { contract } = this;
     contract?.end(error?.code, { modelEndpoint, model });
     const costMicroUsd = facts ? this.costOf(facts) : null;
+    if (this.calls && this.calls.count < this.attempts) this.lastCallEnded(ending);
     const { inputTokens, outputTokens, cachedInputTokens, cacheWriteInputTokens, reasoningTokens } = contract
       ? contract.usageWith(facts)
       : (facts ?? NO_USAGE);
@@ -273,7 +297,47 @@ export class Inference implements GenerationGate {
       costMicroUsd: contract ? contract.costWith(costMicroUsd) : costMicroUsd,
       latencyMs: ending.latencyMs,
       ttftMs: ending.ttftMs,
+      dispatchedMs: this.dispatchedMs,
+      modelCalls: this.calls ? this.calls.text(error?.code ?? null) : null,
     };
+  }
+
+  private lastCallEnded({ status, error, facts, latencyMs, ttftMs }: Ending): void {
+    const outcome = status === 'error' ? 'failed' : status;
+    this.callEnded(
+      outcome,
+      error?.code ?? null,
+      facts || status === 'ok' ? 200 : 0,
+      latencyMs,
+      facts,
+      ttftMs,
+    );
+  }
+
+  /** @param ttftMs since the admission, as `atMs`. */
+  private callEnded(
+    outcome: CallOutcome,
+    errorCode: string | null,
+    httpStatus: number,
+    atMs: number,
+    facts: AnswerFacts | undefined,
+    ttftMs: number | null,
+  ): void {
+    const { modelEndpoint, model } = this.generationAt(this.ranIndex);
+    this.calls ??= new ModelCalls(this.dispatchedMs!);
+    const call = {
+      modelEndpoint,
+      model,
+      replica: this.replica!,
+      outcome,
+      httpStatus: httpStatus === 0 ? null : httpStatus,
+      errorCode,
+      inputTokens: facts?.inputTokens ?? null,
+      outputTokens: facts?.outputTokens ?? null,
+      costMicroUsd: facts ? this.costOf(facts) : null,
+      ttftMs,
+    };
+    this.calls.end(call, atMs);
   }
 
   /** Of one answer, by the prices of the model endpoint that gave it. */
@@ -287,10 +351,6 @@ export class Inference implements GenerationGate {
   /** It is the server's word: where payloads are not kept, only what looks like one. */
   private keptReason(reason: string | null): string | null {
     return reason === null || this.keepsPayloads || /^[a-z_]{1,32}$/i.test(reason) ? reason : null;
-  }
-
-  private keptText(text: string): string {
-    return this.keepsPayloads ? text : digested(Buffer.from(text));
   }
 
   private render(): readonly ChatMessage[] {

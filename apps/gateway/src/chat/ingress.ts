@@ -12,9 +12,10 @@ export interface Ingress {
   readonly path: string;
   /**
    * @param unitHeader header `x-catena-unit`.
+   * @param idHeader header `x-client-request-id`.
    * @throws GatewayError 400 for what is not JSON or has the wrong types, naming the field.
    */
-  readRequest(body: Buffer, unitHeader: string | undefined): ChatRequest;
+  readRequest(body: Buffer, unitHeader: string | undefined, idHeader?: string): ChatRequest;
   /** Where its clients look for the id of a request, beside `x-request-id`. */
   readonly requestIdHeader?: string;
   /** Of its requests inside, where that is not the chat completion. */

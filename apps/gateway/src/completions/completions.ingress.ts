@@ -7,7 +7,7 @@ import { chatFieldsOf } from './completions-request.js';
 /** `POST /v1/completions`, OpenAI's protocol from before there were chats. */
 export const COMPLETIONS: Ingress = {
   path: '/v1/completions',
-  readRequest: (body, unit) => toChatRequest(chatFieldsOf(parseBody(body)), unit, COMPLETIONS),
+  readRequest: (body, unit, id) => toChatRequest(chatFieldsOf(parseBody(body)), unit, id, COMPLETIONS),
   writeAnswer: (completion) => JSON.stringify(textCompletionOf(completion)),
   writeError: errorBody,
   openStream: () => new CompletionsStreamWriter(),

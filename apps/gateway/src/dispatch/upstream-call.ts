@@ -41,7 +41,8 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
   private readonly chunks: Buffer[] = [];
   private received = 0;
   private splitter: SseSplitter | undefined;
-  private status = 0;
+  /** Of the answer; 0 before it begins. */
+  status = 0;
   private advice: RetryAdvice | undefined;
   private released = false;
   private linger: NodeJS.Timeout | undefined;

@@ -22,15 +22,19 @@ const EMBEDDINGS_FORM: Form = {
 export const EMBEDDINGS: Ingress = {
   path: '/v1/embeddings',
   form: EMBEDDINGS_FORM,
-  readRequest: (body, unit) => readRequest(body, unit),
+  readRequest,
   writeAnswer: (answer, { fields }) => inFormat(answer, formatAsked(fields)),
   writeError: errorBody,
 };
 
-function readRequest(body: Buffer, unitHeader: string | undefined): ChatRequest {
+function readRequest(
+  body: Buffer,
+  unitHeader: string | undefined,
+  idHeader: string | undefined,
+): ChatRequest {
   const fields = parseBody(body);
   checkFields(fields);
-  const request = toChatRequest(fields, unitHeader, EMBEDDINGS);
+  const request = toChatRequest(fields, unitHeader, idHeader, EMBEDDINGS);
   for (const name in request.variables)
     throw badRequest(
       'bad_variables',

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { badRequest, GatewayError } from './gateway-error.js';
 
 export interface Route {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'OPTIONS';
   /** Exact, or a prefix when it ends in `/`. */
   readonly path: string;
   /**
@@ -78,7 +78,7 @@ export class Routes {
       404,
       'not_found_error',
       'unknown_route',
-      `There is no ${request.method} ${path.slice(0, 200)} here. The gateway answers /v1/chat/completions, /v1/messages, /v1/responses, /v1/completions, /v1/embeddings, /v1/models and /v1/resolve/{endpoint}.`,
+      `There is no ${request.method} ${path.slice(0, 200)} here. The gateway answers /v1/chat/completions, /v1/messages, /v1/responses, /v1/completions, /v1/embeddings, /v1/models, /v1/feedback and /v1/resolve/{endpoint}.`,
     );
   }
 }

@@ -9,7 +9,7 @@ import { MessagesStreamWriter } from './messages-stream.js';
 export const MESSAGES: Ingress = {
   path: '/v1/messages',
   requestIdHeader: 'request-id',
-  readRequest: (body, unit) => toChatRequest(chatFieldsOf(parseBody(body)), unit, MESSAGES),
+  readRequest: (body, unit, id) => toChatRequest(chatFieldsOf(parseBody(body)), unit, id, MESSAGES),
   writeAnswer: (completion) => JSON.stringify(messageOf(completion)),
   writeError: messagesError,
   openStream: () => new MessagesStreamWriter(),

@@ -8,7 +8,7 @@ import { ResponsesStreamWriter } from './responses-stream.js';
 /** `POST /v1/responses`, OpenAI's protocol, without what needs responses that are kept. */
 export const RESPONSES: Ingress = {
   path: '/v1/responses',
-  readRequest: (body, unit) => toChatRequest(chatFieldsOf(parseBody(body)), unit, RESPONSES),
+  readRequest: (body, unit, id) => toChatRequest(chatFieldsOf(parseBody(body)), unit, id, RESPONSES),
   writeAnswer: (completion, request) => JSON.stringify(responseOf(completion, request)),
   writeError: errorBody,
   openStream: (request) => new ResponsesStreamWriter(request),

@@ -4,8 +4,8 @@ import { EPOCH_US } from './copy-format.js';
 import { ID_COLUMN_BYTES, type ClosingMeta, type OpeningMeta, type Position, type Served } from './record.js';
 
 /*
- * The columns of a row, encoded once: the same bytes go into the spool and into COPY. COPY_COLUMNS gives the order:
- * those of the opening, those of the closing, then both bodies.
+ * The columns of a row, encoded once: the same bytes go into the spool and into COPY. INFERENCE_COLUMNS gives the
+ * order: those of the opening, those of the closing.
  */
 
 const DAY_US = 86_400_000_000;
@@ -45,12 +45,12 @@ export function openingColumns(opening: OpeningMeta): Buffer {
   writer.bool(opening.sticky);
   writer.text(opening.assignment);
   writer.bool(opening.streamed);
-  writer.text(opening.metadata);
   writer.text(opening.dataClass);
   writer.text(opening.apiKey);
   writer.text(opening.team);
   writer.uuid(opening.shadowOf);
   writer.bool(opening.cacheHit);
+  writer.text(opening.clientRequestId);
   return writer.copied();
 }
 
@@ -83,6 +83,8 @@ export function closingMeta(opened: Buffer, opening: Position, closing: ClosingM
   writer.int4(closing.reasoningTokens);
   writer.text(closing.contractOutcome);
   writer.jsonb(closing.contractRungs);
+  writer.float8(closing.dispatchedMs);
+  writer.jsonb(closing.modelCalls);
   return writer.written();
 }
 

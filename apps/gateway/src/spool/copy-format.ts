@@ -10,8 +10,10 @@ export const EPOCH_US = 946_684_800_000_000;
 
 export type CopyType = 'uuid' | 'time' | 'text' | 'int2' | 'int4' | 'int8' | 'float8' | 'bool' | 'jsonb';
 
+type Columns = readonly (readonly [name: string, type: CopyType])[];
+
 /** Columns of table `inference` in the order in which a row is written, with the type each is written as. */
-export const COPY_COLUMNS = [
+export const INFERENCE_COLUMNS = [
   ['id', 'uuid'],
   ['started_at', 'time'],
   ['workspace_id', 'uuid'],
@@ -26,12 +28,12 @@ export const COPY_COLUMNS = [
   ['sticky', 'bool'],
   ['assignment', 'text'],
   ['streamed', 'bool'],
-  ['metadata', 'text'],
   ['data_class', 'text'],
   ['api_key', 'text'],
   ['team', 'text'],
   ['shadow_of', 'uuid'],
   ['cache_hit', 'bool'],
+  ['client_request_id', 'text'],
   ['status', 'text'],
   ['error_code', 'text'],
   ['error_message', 'text'],
@@ -51,6 +53,18 @@ export const COPY_COLUMNS = [
   ['reasoning_tokens', 'int4'],
   ['contract_outcome', 'text'],
   ['contract_rungs', 'jsonb'],
+  ['dispatched_ms', 'float8'],
+  ['model_calls', 'jsonb'],
+] as const satisfies Columns;
+
+/** Columns of table `inference_payload`. The first three are those an inference begins with too. */
+export const PAYLOAD_COLUMNS = [
+  ['id', 'uuid'],
+  ['started_at', 'time'],
+  ['workspace_id', 'uuid'],
+  ['metadata', 'text'],
   ['request', 'text'],
   ['response', 'text'],
-] as const satisfies readonly (readonly [string, CopyType])[];
+] as const satisfies Columns;
+/** Bytes of id, time and workspace, each with its length. */
+export const ROW_KEY_BYTES = 20 + 12 + 20;

@@ -1,26 +1,36 @@
 import pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { finished } from 'node:stream/promises';
-import { COPY_COLUMNS, COPY_HEADER, COPY_TRAILER } from './copy-format.js';
-import type { Slab } from './row-slabs.js';
+import type { ClockSkew } from './clock-skew.js';
+import { COPY_HEADER, COPY_TRAILER, INFERENCE_COLUMNS, PAYLOAD_COLUMNS } from './copy-format.js';
+import { codeOf, storeOrDivide, type Refused } from './refused.js';
+import type { EncodedRow, Slab } from './row-slabs.js';
 import type { ShippableRow } from './shippable-row.js';
 
-/** A row that can never be stored, and why. */
-export interface RefusedRow {
-  readonly row: ShippableRow;
-  readonly error: Error;
+/** A table that a batch goes to. */
+interface Target {
+  readonly table: string;
+  readonly columns: string;
+  readonly rowOf: (row: ShippableRow) => EncodedRow;
 }
 
-const COLUMNS = COPY_COLUMNS.map(([name]) => name).join(', ');
+const TARGETS: readonly Target[] = [
+  { table: 'inference', columns: names(INFERENCE_COLUMNS), rowOf: (row) => row.inference },
+  { table: 'inference_payload', columns: names(PAYLOAD_COLUMNS), rowOf: (row) => row.payload },
+];
 /** Longest a batch may take; then the connection is given up, for a peer that vanished answers nothing at all. */
 const BATCH_TIMEOUT_MS = 30_000;
 
-/** Stores inference rows, each exactly once, whatever was stored before. */
+/** Stores inferences, metadata and payload in one transaction, each exactly once, whatever was stored before. */
 export class InferenceSink {
   private readonly pool: pg.Pool;
   private readonly days = new Set<string>();
 
-  constructor(url: string, onError: (error: Error) => void) {
+  constructor(
+    url: string,
+    onError: (error: Error) => void,
+    private readonly clock?: ClockSkew,
+  ) {
     this.pool = new pg.Pool({
       connectionString: url,
       max: 1,
@@ -36,7 +46,7 @@ export class InferenceSink {
    * @returns the rows that cannot be stored whatever happens.
    * @throws Error when the database is away or failing: nothing is lost by calling again.
    */
-  async store(rows: readonly ShippableRow[]): Promise<RefusedRow[]> {
+  async store(rows: readonly ShippableRow[]): Promise<Refused<ShippableRow>[]> {
     const client = await this.pool.connect();
     let failure: Error | undefined;
     const ignore = () => undefined;
@@ -49,7 +59,8 @@ export class InferenceSink {
       );
     }, BATCH_TIMEOUT_MS);
     try {
-      return await this.storeOrDivide(client, rows);
+      await this.clock?.check(client);
+      return await storeOrDivide(rows, (some) => this.storeAll(client, some));
     } catch (error) {
       failure = error as Error;
       throw error;
@@ -64,52 +75,33 @@ export class InferenceSink {
     await this.pool.end();
   }
 
-  private async storeOrDivide(client: pg.PoolClient, rows: readonly ShippableRow[]): Promise<RefusedRow[]> {
-    try {
-      await this.storeAll(client, rows);
-      return [];
-    } catch (error) {
-      if (!isAboutData(error)) throw error;
-      if (rows.length === 1) return [{ row: rows[0]!, error: error as Error }];
-      const middle = rows.length >> 1;
-      const first = await this.storeOrDivide(client, rows.slice(0, middle));
-      return [...first, ...(await this.storeOrDivide(client, rows.slice(middle)))];
-    }
-  }
-
   private async storeAll(client: pg.PoolClient, rows: readonly ShippableRow[]): Promise<void> {
-    const encoded = blocksOf(rows);
     await this.ensurePartitions(client, rows);
     try {
-      await copy(client, `COPY inference (${COLUMNS}) FROM STDIN (FORMAT binary)`, encoded);
+      await inTransaction(client, (target) => copy(client, target.table, target, rows));
     } catch (error) {
+      const code = codeOf(error);
       // 23505: some are there already, from before a crash or a lost reply.
-      if (codeOf(error) === '23505') return this.storeMissing(client, encoded);
       // 23514 is also "no partition for the row": one was dropped behind our back.
-      if (codeOf(error) === '23514' && this.days.size > 0) {
-        this.days.clear();
-        await this.ensurePartitions(client, rows);
-        return this.storeMissing(client, encoded);
-      }
-      throw error;
+      if (code !== '23505' && code !== '23514') throw error;
+      this.days.clear();
+      await this.ensurePartitions(client, rows);
+      await this.storeMissing(client, rows);
     }
   }
 
-  private async storeMissing(client: pg.PoolClient, encoded: readonly Buffer[]): Promise<void> {
-    await client.query('BEGIN');
-    try {
+  private async storeMissing(client: pg.PoolClient, rows: readonly ShippableRow[]): Promise<void> {
+    await inTransaction(client, async (target) => {
+      const { table, columns } = target;
+      const spooled = `spooled_${table}`;
       await client.query(
-        `CREATE TEMP TABLE spooled ON COMMIT DROP AS SELECT ${COLUMNS} FROM inference WITH NO DATA`,
+        `CREATE TEMP TABLE ${spooled} ON COMMIT DROP AS SELECT ${columns} FROM ${table} WITH NO DATA`,
       );
-      await copy(client, `COPY spooled (${COLUMNS}) FROM STDIN (FORMAT binary)`, encoded);
+      await copy(client, spooled, target, rows);
       await client.query(
-        `INSERT INTO inference (${COLUMNS}) SELECT ${COLUMNS} FROM spooled ON CONFLICT (id, started_at) DO NOTHING`,
+        `INSERT INTO ${table} (${columns}) SELECT ${columns} FROM ${spooled} ON CONFLICT (id, started_at) DO NOTHING`,
       );
-      await client.query('COMMIT');
-    } catch (error) {
-      await client.query('ROLLBACK');
-      throw error;
-    }
+    });
   }
 
   private async ensurePartitions(client: pg.PoolClient, rows: readonly ShippableRow[]): Promise<void> {
@@ -121,8 +113,24 @@ export class InferenceSink {
   }
 }
 
+function names(columns: readonly (readonly [name: string, type: string])[]): string {
+  return columns.map(([name]) => name).join(', ');
+}
+
+async function inTransaction(client: pg.PoolClient, store: (target: Target) => Promise<void>): Promise<void> {
+  await client.query('BEGIN');
+  try {
+    for (const target of TARGETS) await store(target);
+    await client.query('COMMIT');
+  } catch (error) {
+    // Where the connection broke, that has rolled it back, and the first error says more.
+    await client.query('ROLLBACK').catch(() => undefined);
+    throw error;
+  }
+}
+
 /** The rows with what COPY wants around them; rows that lie side by side in memory are one block. */
-function blocksOf(rows: readonly ShippableRow[]): Buffer[] {
+function blocksOf(rows: readonly EncodedRow[]): Buffer[] {
   const blocks: Buffer[] = [COPY_HEADER];
   let slab: Slab | undefined;
   let start = 0;
@@ -139,22 +147,14 @@ function blocksOf(rows: readonly ShippableRow[]): Buffer[] {
   return blocks;
 }
 
-async function copy(client: pg.PoolClient, sql: string, blocks: readonly Buffer[]): Promise<void> {
-  const stream = client.query(copyFrom(sql));
-  for (const block of blocks) stream.write(block);
+async function copy(
+  client: pg.PoolClient,
+  into: string,
+  { columns, rowOf }: Target,
+  rows: readonly ShippableRow[],
+): Promise<void> {
+  const stream = client.query(copyFrom(`COPY ${into} (${columns}) FROM STDIN (FORMAT binary)`));
+  for (const block of blocksOf(rows.map(rowOf))) stream.write(block);
   stream.end();
   await finished(stream);
-}
-
-function codeOf(error: unknown): string | undefined {
-  const code = (error as { code?: unknown } | null)?.code;
-  return typeof code === 'string' ? code : undefined;
-}
-
-/**
- * Whether the rows themselves are refused: SQLSTATE class 22 (data exception) or 23 (constraint). Anything else
- * (connection, shutdown, disk full, missing table) passes with time.
- */
-function isAboutData(error: unknown): boolean {
-  return /^2[23]\w{3}$/.test(codeOf(error) ?? '');
 }

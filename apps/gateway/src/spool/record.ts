@@ -6,8 +6,11 @@ export type Served = Pick<
   InferenceOpening,
   'workspaceId' | 'endpoint' | 'splitRevision' | 'arm' | 'chain' | 'chainVersion' | 'chainDigest'
 >;
-/** An opening without its request body, which is kept as bytes. */
-export interface OpeningMeta extends Omit<InferenceOpening, 'request' | 'startedAt' | keyof Served> {
+/** An opening without its bodies, which are kept as bytes. */
+export interface OpeningMeta extends Omit<
+  InferenceOpening,
+  'metadata' | 'request' | 'startedAt' | keyof Served
+> {
   /** Since the Unix epoch. */
   readonly startedAtMs: number;
   /** Columns of what answers it, see `servedColumns`. */
@@ -29,6 +32,8 @@ export interface OpeningRecord {
   /** See `openingColumns`. */
   readonly columns: Buffer;
   readonly request: Buffer;
+  /** The caller's, as JSON text. */
+  readonly metadata: Buffer | undefined;
 }
 
 export interface ClosingRecord {
@@ -43,15 +48,16 @@ export interface ClosingRecord {
 }
 
 /*
- * On disk: crc32 of all that follows (u32) · kind (u8) · lengths of meta, request and response (u32 each, ABSENT
- * where there is none) · meta · request · response. Little-endian. The checksum tells a record that was being
- * written when the process died from one that was finished.
+ * On disk: crc32 of all that follows (u32) · kind (u8) · lengths of meta, request and other (u32 each, ABSENT
+ * where there is none) · meta · request · other. Little-endian. The checksum tells a record that was being
+ * written when the process died from one that was finished. Other: of an opening the caller's metadata, of a closing
+ * the response.
  *
  * Meta of an opening: its columns as COPY takes them, the first of which is the id. Meta of a closing: the id as a
  * column too, segment and offset of the opening (u32 each), its columns. So the row for COPY is put together from
  * the two by copying bytes. Kinds 1 and 2 had JSON for meta and were never released; a segment of them is set aside.
  * Earlier kinds lack the last columns of the opening and of the closing, which they get as nulls when they are read:
- * see ADDED.
+ * see ADDED. Openings of kinds 3 to 7 had the metadata among their columns.
  */
 const HEADER_BYTES = 17;
 export const ID_COLUMN_BYTES = 20;
@@ -62,25 +68,31 @@ export const RECORD_HEAD_BYTES = HEADER_BYTES + 4;
 const ID_BYTES = 16;
 const BRACE = 0x7b;
 /** Openings are odd, closings even. */
-const OPENING = 7;
-const CLOSING = 8;
+const OPENING = 9;
+const CLOSING = 10;
 const FIRST_READABLE = 3;
+const FIRST_WITH_METADATA_APART = 9;
+/** Columns before the metadata, in openings that have it among them. */
+const COLUMNS_BEFORE_METADATA = 14;
 /**
  * Columns that came after the kinds that may still lie in a spool. Openings of kind 3 lack data_class, api_key and team,
- * those of kinds 3 and 5 shadow_of and cache_hit. Closings of kind 4 lack cached_input_tokens, cache_write_input_tokens
- * and reasoning_tokens, those of kinds 4 and 6 contract_outcome and contract_rungs.
+ * those of kinds 3 and 5 shadow_of and cache_hit, those of kinds 3, 5 and 7 client_request_id. Closings of kind 4 lack
+ * cached_input_tokens, cache_write_input_tokens and reasoning_tokens, those of kinds 4 and 6 contract_outcome and
+ * contract_rungs, those of kinds 4, 6 and 8 dispatched_ms and model_calls.
  */
 const ADDED: Readonly<Record<number, Buffer>> = {
-  3: nulls(3 + 2),
-  4: nulls(3 + 2),
-  5: nulls(2),
-  6: nulls(2),
+  3: nulls(3 + 2 + 1),
+  4: nulls(3 + 2 + 2),
+  5: nulls(2 + 1),
+  6: nulls(2 + 2),
+  7: nulls(1),
+  8: nulls(2),
 };
 const ABSENT = 0xffff_ffff;
 
 /** Bytes of a record. */
-export function recordBytes(meta: Buffer, request: Buffer | undefined, response: Buffer | undefined): number {
-  return HEADER_BYTES + meta.length + (request?.length ?? 0) + (response?.length ?? 0);
+export function recordBytes(meta: Buffer, request: Buffer | undefined, other: Buffer | undefined): number {
+  return HEADER_BYTES + meta.length + (request?.length ?? 0) + (other?.length ?? 0);
 }
 
 /** Writes a record at `offset`. @returns its length in bytes. */
@@ -90,16 +102,16 @@ export function writeRecord(
   kind: 'opening' | 'closing',
   meta: Buffer,
   request: Buffer | undefined,
-  response: Buffer | undefined,
+  other: Buffer | undefined,
 ): number {
   let cursor = offset + HEADER_BYTES;
   cursor += meta.copy(into, cursor);
   if (request) cursor += request.copy(into, cursor);
-  if (response) cursor += response.copy(into, cursor);
+  if (other) cursor += other.copy(into, cursor);
   into[offset + 4] = kind === 'opening' ? OPENING : CLOSING;
   into.writeUInt32LE(meta.length, offset + 5);
   into.writeUInt32LE(request ? request.length : ABSENT, offset + 9);
-  into.writeUInt32LE(response ? response.length : ABSENT, offset + 13);
+  into.writeUInt32LE(other ? other.length : ABSENT, offset + 13);
   into.writeUInt32LE(crc32(into.subarray(offset + 4, cursor)), offset);
   return cursor - offset;
 }
@@ -108,12 +120,12 @@ export function writeRecord(
 export function recordLength(from: Buffer, offset: number): number | undefined {
   if (from.length - offset < HEADER_BYTES) return undefined;
   const request = from.readUInt32LE(offset + 9);
-  const response = from.readUInt32LE(offset + 13);
+  const other = from.readUInt32LE(offset + 13);
   return (
     HEADER_BYTES +
     from.readUInt32LE(offset + 5) +
     (request === ABSENT ? 0 : request) +
-    (response === ABSENT ? 0 : response)
+    (other === ABSENT ? 0 : other)
   );
 }
 
@@ -127,7 +139,7 @@ export function mayBeginRecord(from: Buffer, offset: number): boolean {
   return (
     metaBytes >= ID_COLUMN_BYTES &&
     from.readUInt32LE(offset + 9) !== ABSENT &&
-    from.readUInt32LE(offset + 13) === ABSENT
+    (kind >= FIRST_WITH_METADATA_APART || from.readUInt32LE(offset + 13) === ABSENT)
   );
 }
 
@@ -156,16 +168,33 @@ export function readRecord(from: Buffer, offset: number): OpeningRecord | Closin
   const stored = from.subarray(metaStart, metaEnd);
   const added = ADDED[kind];
   const meta = added ? Buffer.concat([stored, added]) : stored;
-  if (kind % 2 === 1) return { kind: 'opening', id, columns: meta, request: request! };
+  const hasOther = from.readUInt32LE(offset + 13) !== ABSENT;
+  const other = hasOther ? from.subarray(requestEnd, offset + length) : undefined;
+  if (kind % 2 === 1) {
+    const apart = kind < FIRST_WITH_METADATA_APART ? takeMetadata(meta) : { columns: meta, metadata: other };
+    return { kind: 'opening', id, request: request!, ...apart };
+  }
   const position = metaStart + ID_COLUMN_BYTES;
-  const hasResponse = from.readUInt32LE(offset + 13) !== ABSENT;
   return {
     kind: 'closing',
     id,
     opening: { segment: from.readUInt32LE(position), offset: from.readUInt32LE(position + 4) },
     meta,
     request,
-    response: hasResponse ? from.subarray(requestEnd, offset + length) : undefined,
+    response: other,
+  };
+}
+
+/** Takes the metadata out of the columns of a former kind. */
+function takeMetadata(columns: Buffer): Pick<OpeningRecord, 'columns' | 'metadata'> {
+  let start = 0;
+  for (let column = 0; column < COLUMNS_BEFORE_METADATA; column++)
+    start += 4 + Math.max(0, columns.readInt32BE(start));
+  const length = columns.readInt32BE(start);
+  const end = start + 4 + Math.max(0, length);
+  return {
+    columns: Buffer.concat([columns.subarray(0, start), columns.subarray(end)]),
+    metadata: length === -1 ? undefined : columns.subarray(start + 4, end),
   };
 }
 

@@ -1,16 +1,27 @@
 import { stringify as uuidText } from 'uuid';
 import { UNFIT_BYTES } from './column-writer.js';
-import { COPY_COLUMNS, EPOCH_US, type CopyType } from './copy-format.js';
+import { EPOCH_US, INFERENCE_COLUMNS, PAYLOAD_COLUMNS, type CopyType } from './copy-format.js';
 import type { EncodedRow } from './row-slabs.js';
+import type { ShippableRow } from './shippable-row.js';
 
 const NUMERIC: ReadonlySet<CopyType> = new Set(['int2', 'int4', 'int8']);
 
-/** The fields of an encoded row, named as in the API; for people, not for the way to the database. */
-export function decodeRow({ slab, start, end }: EncodedRow): Record<string, unknown> {
+/** The fields of a row of both tables, named as in the API; for people, not for the way to the database. */
+export function decodeRow({
+  inference,
+  payload,
+}: Pick<ShippableRow, 'inference' | 'payload'>): Record<string, unknown> {
+  return { ...decodeColumns(INFERENCE_COLUMNS, inference), ...decodeColumns(PAYLOAD_COLUMNS, payload) };
+}
+
+function decodeColumns(
+  columns: readonly (readonly [name: string, type: CopyType])[],
+  { slab, start, end }: EncodedRow,
+): Record<string, unknown> {
   const row = slab.bytes.subarray(start, end);
   const fields: Record<string, unknown> = {};
   let offset = 2;
-  for (const [column, type] of COPY_COLUMNS) {
+  for (const [column, type] of columns) {
     const length = row.readInt32BE(offset);
     offset += 4;
     const name = column.replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase());

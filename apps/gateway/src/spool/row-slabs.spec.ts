@@ -3,6 +3,7 @@ import { v7 } from 'uuid';
 import { describe, expect, it } from 'vitest';
 import { closingMeta, openingColumns, servedColumns, storableBody } from './columns.js';
 import type { ClosingMeta, OpeningMeta } from './record.js';
+import { inferenceRow, payloadRow } from './encoded-rows.js';
 import { decodeRow } from './row-decoder.js';
 import { RowSlabs, type EncodedRow } from './row-slabs.js';
 
@@ -25,12 +26,12 @@ const opening = (unit: string | null): OpeningMeta => ({
   sticky: true,
   assignment: 'split',
   streamed: false,
-  metadata: null,
   dataClass: 'internal',
   apiKey: null,
   team: null,
   shadowOf: null,
   cacheHit: null,
+  clientRequestId: null,
 });
 
 const closing = (fields: Partial<ClosingMeta> = {}): ClosingMeta => ({
@@ -53,13 +54,25 @@ const closing = (fields: Partial<ClosingMeta> = {}): ClosingMeta => ({
   costMicroUsd: -5_000_000_000,
   latencyMs: 12.5,
   ttftMs: null,
+  dispatchedMs: 1.5,
+  modelCalls: null,
   ...fields,
 });
 
-function add(slabs: RowSlabs, begun: OpeningMeta, ended: ClosingMeta, request: string): EncodedRow {
+interface Encoded {
+  readonly inference: EncodedRow;
+  readonly payload: EncodedRow;
+}
+
+function add(slabs: RowSlabs, begun: OpeningMeta, ended: ClosingMeta, request: string): Encoded {
   const opened = openingColumns(begun);
   const closed = closingMeta(opened, { segment: 1, offset: 0 }, ended);
-  return slabs.add(opened, closed, storableBody(Buffer.from(request)), undefined);
+  const bodies = {
+    metadata: undefined,
+    request: storableBody(Buffer.from(request)),
+    response: undefined,
+  };
+  return { inference: inferenceRow(slabs, opened, closed), payload: payloadRow(slabs, opened, bodies) };
 }
 
 /** As PostgreSQL stores it. */
@@ -81,7 +94,7 @@ describe('a row for COPY', () => {
     fc.assert(
       fc.property(fc.array(row, { minLength: 20, maxLength: 40 }), (rows) => {
         const slabs = new RowSlabs();
-        const waiting: { encoded: EncodedRow; expected: object }[] = [];
+        const waiting: { encoded: Encoded; expected: object }[] = [];
         for (const { unit, bytes, released } of rows) {
           const request = 'r'.repeat(bytes);
           const begun = opening(unit);
@@ -94,11 +107,15 @@ describe('a row for COPY', () => {
               startedAt: new Date(startedAtMs).toISOString(),
               ...closing(),
               unit: unit === null ? null : storable(unit),
+              metadata: null,
               request,
               response: null,
             },
           });
-          for (const { encoded } of waiting.splice(0, released)) slabs.release(encoded);
+          for (const { encoded } of waiting.splice(0, released)) {
+            slabs.release(encoded.inference);
+            slabs.release(encoded.payload);
+          }
           for (const { encoded, expected } of waiting) expect(decodeRow(encoded)).toEqual(expected);
         }
       }),

@@ -1,12 +1,6 @@
-import { COPY_COLUMNS } from './copy-format.js';
-import { CLOSING_HEAD_BYTES } from './record.js';
-
 const SLAB_BYTES = 256 * 1024;
 /** Kept for the next rows: 8 MiB, a second of rows on a busy gateway. */
 const MAX_FREE_SLABS = 32;
-/** The number of columns, with which a row begins. */
-const COUNT_BYTES = 2;
-const LENGTH_BYTES = 4;
 
 /** Memory that rows share. */
 export interface Slab {
@@ -23,7 +17,7 @@ export interface EncodedRow {
 }
 
 /**
- * Puts rows together as COPY takes them, one after the other, in slabs. A row waits for its batch as bytes, and not
+ * Rows of one table as COPY takes them, one after the other, in slabs. A row waits for its batch as bytes, and not
  * as the objects of its request, which the garbage collector would have to carry along until the batch is stored.
  * Slabs are used again: memory outside the heap makes V8 collect all of it the sooner, the more of it is allocated.
  */
@@ -32,26 +26,13 @@ export class RowSlabs {
   private slab: Slab = { bytes: Buffer.allocUnsafeSlow(SLAB_BYTES), rows: 0 };
   private length = 0;
 
-  /**
-   * @param opened columns of the opening.
-   * @param closing meta of the closing's record.
-   * @param request body, as `storableBody` makes it; so is the response.
-   * @returns the row; to be given back with `release`.
-   */
-  add(opened: Buffer, closing: Buffer, request: Buffer, response: Buffer | undefined): EncodedRow {
-    const bodies = 2 * LENGTH_BYTES + request.length + (response?.length ?? 0);
-    this.room(COUNT_BYTES + opened.length + closing.length - CLOSING_HEAD_BYTES + bodies);
+  /** Room for the bytes of a row, for the caller to fill; to be given back with `release`. */
+  add(bytes: number): EncodedRow {
+    this.room(bytes);
     const { slab, length: start } = this;
-    let at = slab.bytes.writeInt16BE(COPY_COLUMNS.length, start);
-    at += opened.copy(slab.bytes, at);
-    at += closing.copy(slab.bytes, at, CLOSING_HEAD_BYTES);
-    at = slab.bytes.writeInt32BE(request.length, at);
-    at += request.copy(slab.bytes, at);
-    at = slab.bytes.writeInt32BE(response ? response.length : -1, at);
-    if (response) at += response.copy(slab.bytes, at);
-    this.length = at;
+    this.length += bytes;
     slab.rows++;
-    return { slab, start, end: at };
+    return { slab, start, end: this.length };
   }
 
   /** A row is not wanted any more; its bytes may be overwritten. To be called once per row. */

@@ -70,16 +70,16 @@ export class SegmentWriter {
     kind: 'opening' | 'closing',
     meta: Buffer,
     request: Buffer | undefined,
-    response: Buffer | undefined,
+    other: Buffer | undefined,
     record: PendingRecord,
   ): void {
-    const bytes = recordBytes(meta, request, response);
+    const bytes = recordBytes(meta, request, other);
     if (bytes > this.scratch.length - this.used) {
       this.full.push(this.scratch.subarray(0, this.used));
       this.scratch = Buffer.allocUnsafeSlow(Math.max(SCRATCH_BYTES, bytes));
       this.used = 0;
     }
-    this.used += writeRecord(this.scratch, this.used, kind, meta, request, response);
+    this.used += writeRecord(this.scratch, this.used, kind, meta, request, other);
     this.pending.push(record);
     this.lengths.push(bytes);
     if (this.scheduled) return;

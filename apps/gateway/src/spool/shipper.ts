@@ -1,6 +1,7 @@
 import { appendFile } from 'node:fs/promises';
 import type { Logger } from '#libs/platform/log/logger.js';
-import type { InferenceSink, RefusedRow } from './inference-sink.js';
+import type { InferenceSink } from './inference-sink.js';
+import type { Refused } from './refused.js';
 import { decodeRow } from './row-decoder.js';
 import type { ShippableRow } from './shippable-row.js';
 import type { Spool } from './spool.js';
@@ -110,7 +111,7 @@ export class Shipper {
     }
   }
 
-  private async quarantine(refused: readonly RefusedRow[]): Promise<void> {
+  private async quarantine(refused: readonly Refused<ShippableRow>[]): Promise<void> {
     const entries = refused.map(({ row, error }) => ({ error, fields: decodeRow(row) }));
     const lines = entries.map(({ error, fields }) => JSON.stringify({ error: error.message, ...fields }));
     await appendFile(this.quarantineFile, `${lines.join('\n')}\n`, { mode: 0o600 });

@@ -1,7 +1,8 @@
 import type { Logger } from '#libs/platform/log/logger.js';
-import { readAt, SegmentReader } from './segment-reader.js';
+import { readAt } from './segment-reader.js';
 import type { ClosingRecord, OpeningRecord, Position } from './record.js';
 import type { Segment, SegmentCatalog } from './segment-catalog.js';
+import { SegmentWalk } from './segment-walk.js';
 import { shippableRow, type ShippableRow } from './shippable-row.js';
 
 /** An inference that an earlier process opened and never closed. */
@@ -24,50 +25,39 @@ const CARRIED_BYTES = 32 * 1024 * 1024;
 
 /** Reads closed inferences out of the segments, from a position on until it has caught up with the writer. */
 export class SpoolReader {
-  private reader: SegmentReader | undefined;
-  private number: number;
-  private offset: number;
+  private readonly walk: SegmentWalk;
   private readonly carried = new Map<string, Carried>();
   private carriedBytes = 0;
 
   constructor(
     private readonly catalog: SegmentCatalog,
-    private readonly logger: Logger,
+    logger: Logger,
     from: Position,
   ) {
-    this.number = from.segment;
-    this.offset = from.offset;
+    this.walk = new SegmentWalk(catalog, logger, from);
   }
 
   /**
-   * The next closed inference. Between the look that finds the end and the return of undefined nothing is awaited,
-   * so that no closing slips through while the caller goes back to taking rows from memory.
+   * The next closed inference. Between the look that finds the end and the return of undefined nothing happens but
+   * the return, so that no closing slips through while the caller goes back to taking rows from memory.
    * @returns undefined when caught up.
    */
   async next(): Promise<ShippableRow | undefined> {
     for (;;) {
-      const segment = this.catalog.find(this.number);
-      if (segment) {
-        const end = segment.size;
-        if (this.offset < end) {
-          const row = await this.step(segment, end);
-          if (row) return row;
-          continue;
-        }
-        if (segment === this.catalog.active) return undefined;
-        await this.leave(segment);
+      const walked = await this.walk.next();
+      if (!walked) return undefined;
+      const { segment, position, record } = walked;
+      if (record.kind === 'opening') this.carry(segment, position, record);
+      else {
+        const row = await this.complete(segment, position, record);
+        if (row) return row;
       }
-      const next = this.catalog.after(this.number);
-      if (!next) return undefined;
-      this.number = next.number;
-      this.offset = 0;
     }
   }
 
   /** Whether everything of earlier processes has been read. */
   get isPastOld(): boolean {
-    const segment = this.catalog.find(this.number);
-    return !segment?.unread && !this.catalog.after(this.number)?.unread;
+    return this.walk.isPastOld;
   }
 
   /** Openings of earlier processes that no closing followed. To be asked when `isPastOld`; each is told once. */
@@ -88,47 +78,14 @@ export class SpoolReader {
   }
 
   async close(): Promise<void> {
-    await this.reader?.close();
-    this.reader = undefined;
-  }
-
-  private async step(segment: Segment, end: number): Promise<ShippableRow | undefined> {
-    this.reader ??= await SegmentReader.open(segment.path, this.offset);
-    const position = { segment: segment.number, offset: this.offset };
-    const record = await this.reader.next(end);
-    if (!record) {
-      await this.skipGap(this.reader, segment, end);
-      return undefined;
-    }
-    this.offset = this.reader.offset;
-    if (record.kind === 'closing') return this.complete(segment, position, record);
-    this.carry(segment, position, record);
-    return undefined;
-  }
-
-  private async skipGap(reader: SegmentReader, segment: Segment, end: number): Promise<void> {
-    const { offset } = this;
-    const gap = await reader.skipGap(end);
-    // Of a segment of this process, what ends before `end` was written as a whole.
-    if (gap.kind === 'torn' && segment.inherited)
-      this.logger.warn(
-        { segment: segment.path, offset, bytes: gap.bytes },
-        'a spool segment ends in a record that an earlier process did not finish; it is skipped',
-      );
-    else this.catalog.damage(segment, offset);
-    this.offset = reader.offset;
-  }
-
-  private async leave(segment: Segment): Promise<void> {
-    await this.close();
-    segment.unread = false;
-    this.catalog.deleteIfDone(segment);
+    await this.walk.close();
   }
 
   private carry(segment: Segment, position: Position, record: OpeningRecord): void {
     if (segment.unread) segment.live++;
-    const keep = this.carriedBytes + record.request.length <= CARRIED_BYTES;
-    if (keep) this.carriedBytes += record.request.length;
+    const bytes = bodyBytes(record);
+    const keep = this.carriedBytes + bytes <= CARRIED_BYTES;
+    if (keep) this.carriedBytes += bytes;
     this.carried.set(record.id, { position, old: segment.unread, record: keep ? record : undefined });
   }
 
@@ -149,8 +106,9 @@ export class SpoolReader {
       return undefined;
     }
     if (closedIn.unread) closedIn.live++;
-    const request = closing.request ?? opening.request;
-    const row = shippableRow(opening.columns, closing.meta, request, closing.response, openedIn);
+    const { metadata } = opening;
+    const bodies = { metadata, request: closing.request ?? opening.request, response: closing.response };
+    const row = shippableRow(opening.columns, closing.meta, bodies, openedIn);
     row.closedIn = closedIn;
     return row;
   }
@@ -158,9 +116,13 @@ export class SpoolReader {
   private forget(id: string): void {
     const carried = this.carried.get(id);
     if (!carried) return;
-    this.carriedBytes -= carried.record?.request.length ?? 0;
+    if (carried.record) this.carriedBytes -= bodyBytes(carried.record);
     this.carried.delete(id);
   }
+}
+
+function bodyBytes({ request, metadata }: OpeningRecord): number {
+  return request.length + (metadata?.length ?? 0);
 }
 
 /** @returns undefined where it is not, or no longer, the opening of that inference. */

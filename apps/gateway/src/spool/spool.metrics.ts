@@ -14,6 +14,7 @@ export class SpoolMetrics {
   readonly quarantined: Counter;
   readonly damaged: Counter;
   readonly batchFailures: Counter;
+  readonly clockSkew: Gauge;
   private catalog: SegmentCatalog | undefined;
 
   constructor(registry: Registry) {
@@ -72,6 +73,11 @@ export class SpoolMetrics {
         this.reset();
         this.inc(readDamage());
       },
+    });
+    this.clockSkew = new Gauge({
+      name: 'catena_clock_skew_seconds',
+      help: "How far this gateway's clock is ahead of the database's",
+      registers,
     });
     this.batchFailures = new Counter({
       name: 'catena_ship_failures_total',

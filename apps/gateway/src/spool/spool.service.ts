@@ -4,6 +4,7 @@ import type { Settings } from '#libs/platform/config/settings.js';
 import type { Logger } from '#libs/platform/log/logger.js';
 import { Metrics } from '../metrics/metrics.js';
 import { LOGGER_TOKEN, SETTINGS_TOKEN } from '../settings.module.js';
+import { ClockSkew } from './clock-skew.js';
 import { InferenceSink } from './inference-sink.js';
 import { Shipper } from './shipper.js';
 import { SpoolMetrics } from './spool.metrics.js';
@@ -36,8 +37,10 @@ export class SpoolService implements OnApplicationShutdown {
       spoolMetrics,
       logger,
     );
-    const sink = new InferenceSink(settings.DATABASE_URL!, (error) =>
-      logger.debug({ err: error }, 'idle connection of the shipper was lost'),
+    const sink = new InferenceSink(
+      settings.DATABASE_URL!,
+      (error) => logger.debug({ err: error }, 'idle connection of the shipper was lost'),
+      new ClockSkew(spoolMetrics.clockSkew, logger),
     );
     this.shipper = new Shipper(this.spool, sink, join(directory, 'quarantine.jsonl'), spoolMetrics, logger);
     this.shipper.start();

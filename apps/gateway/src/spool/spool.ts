@@ -2,6 +2,7 @@ import { DirectoryLock } from '#libs/platform/lock/directory-lock.js';
 import type { Logger } from '#libs/platform/log/logger.js';
 import { Backlog } from './backlog.js';
 import { closingMeta, openingColumns, storableBody } from './columns.js';
+import type { Bodies } from './encoded-rows.js';
 import type { ClosingMeta, OpeningMeta, Position } from './record.js';
 import { SegmentCatalog, type Segment } from './segment-catalog.js';
 import { SegmentWriter, type Fsync, type PendingRecord } from './segment-writer.js';
@@ -51,6 +52,7 @@ export class SpooledInference implements PendingRecord {
     readonly columns: Buffer,
     /** See `Spool.open`. */
     readonly request: Buffer,
+    readonly metadata: Buffer | undefined,
     readonly listener: SpoolListener,
   ) {}
 
@@ -138,10 +140,16 @@ export class Spool {
   /**
    * Appends an opening; the listener hears when it is written.
    * @param request as PostgreSQL can store it: UTF-8 without NUL, as everything is that `JSON.stringify` writes.
+   * @param metadata the caller's, likewise.
    * @throws SpoolFullError when full and the policy is `refuse`.
    */
-  open(meta: OpeningMeta, request: Buffer, listener: SpoolListener): SpooledInference {
-    const inference = new SpooledInference(this, openingColumns(meta), request, listener);
+  open(
+    meta: OpeningMeta,
+    request: Buffer,
+    metadata: Buffer | undefined,
+    listener: SpoolListener,
+  ): SpooledInference {
+    const inference = new SpooledInference(this, openingColumns(meta), request, metadata, listener);
     if (this.catalog.heldBytes >= this.options.maxBytes) {
       const full = new SpoolFullError('The spool has reached CATENA_SPOOL_MAX_BYTES.');
       if (this.options.whenFull === 'refuse') throw full;
@@ -151,7 +159,7 @@ export class Spool {
       return inference;
     }
     this.writer.expected++;
-    this.writer.append('opening', inference.columns, inference.request, undefined, inference);
+    this.writer.append('opening', inference.columns, request, metadata, inference);
     return inference;
   }
 
@@ -238,7 +246,13 @@ export class Spool {
     if (unclosed.length > 0)
       this.logger.warn({ inferences: unclosed.length }, 'requests were cut by the end of an earlier process');
     for (const { opening, segment, position } of unclosed) {
-      const inference = new SpooledInference(this, opening.columns, opening.request, SILENT);
+      const inference = new SpooledInference(
+        this,
+        opening.columns,
+        opening.request,
+        opening.metadata,
+        SILENT,
+      );
       inference.segment = segment;
       inference.position = position;
       this.writer.expected++;
@@ -270,7 +284,12 @@ function rowOf(
   request: Buffer | undefined,
   answer: Buffer | undefined,
 ): ShippableRow {
-  return shippableRow(inference.columns, meta, request ?? inference.request, answer, inference.segment);
+  const bodies: Bodies = {
+    metadata: inference.metadata,
+    request: request ?? inference.request,
+    response: answer,
+  };
+  return shippableRow(inference.columns, meta, bodies, inference.segment);
 }
 
 function replacedRow(
@@ -310,4 +329,6 @@ const INTERRUPTED: ClosingMeta = {
   costMicroUsd: null,
   latencyMs: null,
   ttftMs: null,
+  dispatchedMs: null,
+  modelCalls: null,
 };

@@ -53,7 +53,7 @@ const REQUEST_TIMEOUT_MS = 6 * 3_600_000;
     ExternalStore,
     UploadSweeper,
   ],
-  exports: [ArtifactService, MultipartUploadService, BlobStore, ExternalStore],
+  exports: [ArtifactService, MultipartUploadService, BlobStore, ExternalStore, ObjectStore],
 })
 export class ArtifactModule implements OnApplicationBootstrap, OnApplicationShutdown {
   constructor(

@@ -14,6 +14,8 @@ export interface ReferencedChain {
   readonly chain: Reference;
   /** JSON Pointer of the reference in the caller's document. */
   readonly path: string;
+  /** Whether the split in force has it: it may have been archived since. */
+  readonly isInForce?: boolean;
 }
 
 /** A chain version that an endpoint can serve. */
@@ -43,8 +45,8 @@ export class ArmCheck {
   ): Promise<ServableVersion[]> {
     const found: FoundVersion[] = [];
     const served: Served[] = [];
-    for (const { chain, path } of chains) {
-      const version = await this.versions.get(caller, 'chain', chain, path, tx);
+    for (const { chain, path, isInForce } of chains) {
+      const version = await this.versions.get(caller, 'chain', chain, path, tx, isInForce);
       const content = JSON.parse(version.content) as ChainContent;
       const problem = servingProblem(content);
       if (problem !== undefined)

@@ -16,5 +16,6 @@ import { SplitService } from './split.service.js';
   imports: [EntriesModule, ModelEndpointModule, TypeOrmModule.forFeature([Endpoint, Split, Arm, Shadow])],
   controllers: [EndpointController, SplitController],
   providers: [EndpointService, SplitService, ArmCheck],
+  exports: [SplitService],
 })
 export class EndpointModule {}

@@ -5,7 +5,7 @@ import { v7 } from 'uuid';
 import { bucketOf, unitProblem } from '#libs/core/assignment/assign.js';
 import { armAt, compileRanges } from '#libs/core/assignment/split.js';
 import { taskOf } from '#libs/core/content/chain.js';
-import type { ChainContent } from '#libs/core/content/types.js';
+import type { ChainContent, Reference } from '#libs/core/content/types.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import { recordChange } from '../changes/record-change.js';
 import type { Caller } from '../http/caller.js';
@@ -50,13 +50,15 @@ export class SplitService {
 
   /**
    * Puts a new revision in force.
+   * @param within a transaction that it becomes a part of; else it is one.
    * @throws DomainError NOT_FOUND, ARCHIVED, REVISION_CONFLICT, VALIDATION_FAILED and those of `ArmCheck.pin`.
    */
-  async put(caller: Caller, name: string, given: PutSplitDto): Promise<SplitDto> {
-    return this.database.transaction(async (tx) => {
+  async put(caller: Caller, name: string, given: PutSplitDto, within?: EntityManager): Promise<SplitDto> {
+    const inside = async (tx: EntityManager) => {
       const planned = await this.plan(caller, name, given, tx, true);
       return append(tx, caller, planned, given.reason ?? null, null);
-    });
+    };
+    return within ? inside(within) : this.database.transaction(inside);
   }
 
   /** Says what `put` would do, and does nothing. Throws what `put` would throw. */
@@ -142,7 +144,11 @@ export class SplitService {
     lock: boolean,
   ): Promise<Planned & Pick<SplitPreviewDto, 'passedOver'>> {
     const { endpoint, current } = await open(tx, caller, name, given.expectedRevision, lock);
-    const chains = given.arms.map(({ chain }, index) => ({ chain, path: `/arms/${index}/chain` }));
+    const chains = given.arms.map(({ chain }, index) => ({
+      chain,
+      path: `/arms/${index}/chain`,
+      isInForce: current?.arms.some((arm) => isPinOf(chain, arm.chain)) ?? false,
+    }));
     const copied = (given.shadows ?? []).map(({ chain }, index) => ({
       chain,
       path: `/shadows/${index}/chain`,
@@ -281,6 +287,11 @@ async function insertShadows(
       sampleBps,
     })),
   );
+}
+
+function isPinOf(reference: Reference, { name, version, digest }: PinnedChainDto): boolean {
+  if (typeof reference === 'string') return false;
+  return reference.name === name && reference.version === version && reference.digest === digest;
 }
 
 function pinnedChain({ name, version, digest }: ServableVersion): PinnedChainDto {

@@ -1,4 +1,5 @@
 import type { DataSource } from 'typeorm';
+import { LATE_DAYS } from '../ab-tests/running-tests.js';
 import type { BlobStore } from '../artifacts/blob-store.js';
 import { ExperimentRemoval } from './experiment-removal.js';
 import type { GcScope } from './gc-scope.js';
@@ -7,6 +8,7 @@ import { Tally } from './tally.js';
 
 const BLOBS = 1_000;
 const DELIVERIES = 5_000;
+const UNITS = 5_000;
 
 /**
  * Removes for good what was deleted: rows first, in short transactions that live traffic works beside, then blobs that
@@ -37,8 +39,10 @@ export class Collector {
     const tally = new Tally();
     await new RunRemoval(this.database, tally).remove(scope);
     await new ExperimentRemoval(this.database, tally).remove(scope);
-    if (scope.runIds === undefined && scope.experimentNumbers === undefined)
+    if (scope.runIds === undefined && scope.experimentNumbers === undefined) {
       await this.forgetDeliveries(scope, tally);
+      await this.forgetUnits(scope, tally);
+    }
     await this.dropBlobs(tally);
     return tally;
   }
@@ -71,5 +75,21 @@ export class Collector {
       `DELETE FROM webhook_event e WHERE at < $1 AND NOT EXISTS (SELECT FROM webhook_delivery d WHERE d.event_id = e.id)`,
       [scope.before],
     );
+  }
+
+  /** Units of A/B tests that take no rows any more. Their sums stay, which is all that results are read from. */
+  private async forgetUnits({ workspaceId }: GcScope, tally: Tally): Promise<void> {
+    for (const table of ['ab_test_unit', 'ab_test_judgement'])
+      for (let count = UNITS; count === UNITS;) {
+        count = await deleted(
+          this.database.manager,
+          `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(
+             SELECT u.ctid FROM ab_test t JOIN ${table} u ON u.test = t.serial
+              WHERE t.stopped_at < now() - make_interval(days => $1) AND ($2::uuid IS NULL OR t.workspace_id = $2)
+              LIMIT ${UNITS}))`,
+          [LATE_DAYS + 1, workspaceId ?? null],
+        );
+        tally.add('units of A/B tests', count);
+      }
   }
 }

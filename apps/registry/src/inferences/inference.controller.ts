@@ -18,7 +18,7 @@ export class InferenceController {
     description: 'Newest first, without metadata and bodies. The time range is mandatory, 31 days at most.',
   })
   @ApiPage(InferenceItemDto, 'Inferences, newest first.')
-  @ApiErrors('VALIDATION_FAILED', 'INVALID_CURSOR')
+  @ApiErrors('VALIDATION_FAILED', 'INVALID_CURSOR', 'SEARCH_TOO_SLOW', 'OBJECT_STORE_UNAVAILABLE')
   list(@CallerParam() caller: Caller, @Query() query: InferenceQuery): Promise<Page<InferenceItemDto>> {
     return this.service.list(caller, query);
   }
@@ -30,7 +30,7 @@ export class InferenceController {
     description: 'Requests, outcomes, schema-valid rate, latency, tokens and cost per group.',
   })
   @ApiOkResponse({ description: 'One entry per group.', type: SummaryDto })
-  @ApiErrors('VALIDATION_FAILED')
+  @ApiErrors('VALIDATION_FAILED', 'SEARCH_TOO_SLOW', 'OBJECT_STORE_UNAVAILABLE')
   summarize(@CallerParam() caller: Caller, @Query() query: SummaryQuery): Promise<SummaryDto> {
     return this.service.summarize(caller, query);
   }
@@ -39,7 +39,7 @@ export class InferenceController {
   @ApiParam({ name: 'id', description: 'Id of the inference, a UUIDv7.', format: 'uuid' })
   @ApiOperation({ summary: 'Get an inference with its request and response' })
   @ApiOkResponse({ description: 'The inference.', type: InferenceDto })
-  @ApiErrors('NOT_FOUND')
+  @ApiErrors('NOT_FOUND', 'SEARCH_TOO_SLOW', 'OBJECT_STORE_UNAVAILABLE')
   get(@CallerParam() caller: Caller, @Param('id') id: string): Promise<InferenceDto> {
     return this.service.get(caller, id);
   }

@@ -1,15 +1,21 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { Type } from 'class-transformer';
+import { Transform, Type } from 'class-transformer';
 import { IsIn, IsInt, IsOptional, IsString, IsUUID, Max, MaxLength, Min } from 'class-validator';
 import { DATA_CLASSES, type DataClass } from '#libs/core/clearance/clearance.js';
 import { CONTRACT_OUTCOMES, type ContractOutcome } from '#libs/core/contract/ladder.js';
 import type { Assignment, InferenceStatus } from '#libs/core/inference/inference-row.js';
 import { PageQuery } from '../http/page.js';
+import { FeedbackDto } from '../feedback/feedback.dto.js';
 import { ContractRungDto } from './contract-rung.dto.js';
+import { ModelCallDto } from './model-call.dto.js';
 import { Shadows, type ShadowFilter } from './shadow-filter.js';
 import { IsTimestamp } from './time-range.js';
 
 const STATUSES: readonly InferenceStatus[] = ['ok', 'error', 'cancelled', 'interrupted'];
+
+/** What there is of metadata and bodies. */
+export const PAYLOAD_STATES = ['stored', 'expired', 'unavailable'] as const;
+export type PayloadState = (typeof PAYLOAD_STATES)[number];
 
 export class InferenceQuery extends PageQuery {
   @IsTimestamp('Not before this time.', '2026-11-22T00:00:00Z')
@@ -65,6 +71,15 @@ export class InferenceQuery extends PageQuery {
   modelEndpoint?: string;
 
   @ApiPropertyOptional({
+    description: 'Only those this replica answered last, by its base URL; usually with `modelEndpoint`.',
+    example: 'http://10.0.0.7:8000/v1',
+  })
+  @IsOptional()
+  @IsString()
+  @MaxLength(2_048)
+  replica?: string;
+
+  @ApiPropertyOptional({
     description: 'Only those that met the output contract this way, or did not.',
     enum: CONTRACT_OUTCOMES,
   })
@@ -89,6 +104,15 @@ export class InferenceQuery extends PageQuery {
   @MaxLength(128)
   team?: string;
 
+  @ApiPropertyOptional({
+    description: "Only with this name of the caller's own for the request.",
+    example: 'order-4711',
+  })
+  @IsOptional()
+  @IsString()
+  @MaxLength(512)
+  clientRequestId?: string;
+
   @Shadows(
     'Whether the rows of shadows are listed: copies of requests that answered nobody. Not unless asked for.',
     'exclude',
@@ -101,6 +125,8 @@ export class InferenceQuery extends PageQuery {
     example: '019aab9e-0b1a-7c3e-9f6f-1d2c3b4a5968',
   })
   @IsOptional()
+  // In the archive ids are text.
+  @Transform(({ value }: { value: unknown }) => (typeof value === 'string' ? value.toLowerCase() : value))
   @IsUUID()
   shadowOf?: string;
 }
@@ -257,6 +283,22 @@ export class InferenceItemDto {
 
   @ApiProperty({ description: 'From admission to the first content, in ms.', type: Number, nullable: true })
   ttftMs!: number | null;
+
+  @ApiProperty({
+    description: 'From admission to the first model call, in ms; null without one.',
+    type: Number,
+    nullable: true,
+  })
+  dispatchedMs!: number | null;
+
+  @ApiProperty({
+    description:
+      "The caller's own name for the request: header x-client-request-id, else `metadata.request_id`.",
+    type: String,
+    nullable: true,
+    example: 'order-4711',
+  })
+  clientRequestId!: string | null;
 }
 
 export class InferenceDto extends InferenceItemDto {
@@ -266,6 +308,28 @@ export class InferenceDto extends InferenceItemDto {
     nullable: true,
   })
   contractRungs!: ContractRungDto[] | null;
+
+  @ApiProperty({
+    description: 'What was asked of model endpoints, in order; null where nothing was.',
+    type: [ModelCallDto],
+    nullable: true,
+  })
+  modelCalls!: ModelCallDto[] | null;
+
+  @ApiProperty({
+    description:
+      'Judgements about it, received last first; 200 at most. Those about its unit as a whole are not here.',
+    type: [FeedbackDto],
+  })
+  feedback!: FeedbackDto[];
+
+  @ApiProperty({
+    description:
+      '`expired`: metadata and bodies are null because they are no longer kept. `unavailable`: a body is null because the object store does not give it now.',
+    enum: PAYLOAD_STATES,
+    example: 'stored',
+  })
+  payload!: PayloadState;
 
   @ApiProperty({
     description: "The caller's metadata.",
@@ -280,6 +344,7 @@ export class InferenceDto extends InferenceItemDto {
       'The body sent to the model endpoint; as text where it is not JSON. Of an endpoint with `payloads: hash`, as are metadata and response, its digest and length only.',
     type: 'object',
     additionalProperties: true,
+    nullable: true,
   })
   request!: unknown;
 

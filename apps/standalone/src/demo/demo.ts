@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assertFree, freePort } from '../free-port.js';
 import type { Addresses, Launcher } from '../launcher.js';
+import { readResults, resultsText, sendFeedback, startAbTest } from './ab-test.js';
 import { comparisonTable, readComparison } from './comparison.js';
 import { progress } from './progress.js';
 import { RegistryClient } from './registry-client.js';
@@ -32,11 +33,24 @@ export async function runDemo(
   );
   await served(addresses.gateway, replicas);
 
+  const test = await startAbTest(registry);
+  console.log(`Started A/B test ${test}: is v2 better than v1?`);
   console.log(`Sending ${TICKETS.length} support tickets through the gateway:`);
   const from = new Date();
   const outcome = await sendTickets(addresses.gateway, TICKETS, progress(TICKETS.length, 'tickets answered'));
   const groups = await readComparison(registry, from, outcome.sent - outcome.failed);
   console.log(`\n${comparisonTable(groups, outcome)}`);
+
+  await sendFeedback(addresses.gateway, outcome.judgements);
+  const results = await readResults(
+    registry,
+    test,
+    groups.reduce((sum, { requests }) => sum + requests, 0),
+    outcome.judgements,
+  );
+  console.log(
+    `\nFeedback was sent for ${outcome.judgements.length} answers. The A/B test now says:\n${resultsText(results)}`,
+  );
   sayWhatNow(addresses);
 }
 
@@ -105,5 +119,5 @@ OpenAI: add its model and your key ("models":["${MODEL}","gpt-4.1-mini"],"creden
 version that names the model. Ask the endpoint yourself:
 
   curl ${gateway}/v1/chat/completions ${json} -H 'x-catena-unit: c-1001' -d '{"model":"${NAMES.endpoint}","messages":[{"role":"user","content":"I was charged twice, TX-48213."}],"metadata":{"variables":{"company":"Lindenpay"}}}'
-  curl '${registry}/api/v1/endpoints/${NAMES.endpoint}'`);
+  curl '${registry}/api/v1/endpoints/${NAMES.endpoint}/ab-tests?status=running'      # …/{id}/results, as above`);
 }

@@ -3,11 +3,19 @@ import type { Ticket } from './tickets.js';
 
 const CONCURRENCY = 10;
 
+/** Whether one answer led to the right action. */
+export interface Judgement {
+  readonly inferenceId: string;
+  readonly arm: string;
+  readonly isRight: boolean;
+}
+
 /** Right answers by chain version, as the gateway names it: `support-triage@2`. */
 export interface Outcome {
   readonly sent: number;
   readonly failed: number;
   readonly rightActions: ReadonlyMap<string, number>;
+  readonly judgements: readonly Judgement[];
 }
 
 /**
@@ -21,6 +29,7 @@ export async function sendTickets(
   onProgress: (done: number) => void,
 ): Promise<Outcome> {
   const rightActions = new Map<string, number>();
+  const judgements: Judgement[] = [];
   let failed = 0;
   let done = 0;
   const queue = tickets.values();
@@ -31,18 +40,19 @@ export async function sendTickets(
       else {
         const isRight = actionOf(answer.content) === ticket.expected.action;
         rightActions.set(answer.version, (rightActions.get(answer.version) ?? 0) + Number(isRight));
+        judgements.push({ inferenceId: answer.inferenceId, arm: answer.arm, isRight });
       }
       onProgress(++done);
     }
   };
   await Promise.all(Array.from({ length: CONCURRENCY }, work));
-  return { sent: tickets.length, failed, rightActions };
+  return { sent: tickets.length, failed, rightActions, judgements };
 }
 
 async function send(
   gateway: string,
   ticket: Ticket,
-): Promise<{ version: string; content: string } | undefined> {
+): Promise<{ version: string; arm: string; inferenceId: string; content: string } | undefined> {
   const response = await fetch(`${gateway}/v1/chat/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'x-catena-unit': ticket.customer },
@@ -62,6 +72,8 @@ async function send(
   }
   return {
     version: response.headers.get('x-catena-chain-version') ?? '',
+    arm: response.headers.get('x-catena-arm') ?? '',
+    inferenceId: response.headers.get('x-catena-inference-id') ?? '',
     content: body.choices?.[0]?.message.content ?? '',
   };
 }

@@ -25,6 +25,7 @@ export class VersionLookup {
   /**
    * @param path JSON Pointer of the reference in the caller's document, for the error message.
    * @param manager of a transaction that pins what is found: until it ends, the entry cannot be renamed.
+   * @param isHeld whether what asks names this version already: an archived one goes on working there.
    * @throws DomainError REFERENCE_NOT_FOUND, REFERENCE_ARCHIVED (the version or its entry), DIGEST_MISMATCH.
    */
   async get(
@@ -33,6 +34,7 @@ export class VersionLookup {
     reference: Reference,
     path: string,
     manager: EntityManager = this.database.manager,
+    isHeld = false,
   ): Promise<FoundVersion> {
     const parsed = parseReference(reference);
     const said =
@@ -64,7 +66,7 @@ export class VersionLookup {
         `${path}: there is no ${kind} version ${said}; register it first, or correct the name, number or alias.`,
         { path, reference },
       );
-    if (found.archived)
+    if (found.archived && !isHeld)
       throw new DomainError(
         'REFERENCE_ARCHIVED',
         `${path}: the ${kind} version ${said} is archived; name another one, or restore it.`,
