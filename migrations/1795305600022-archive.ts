@@ -11,6 +11,7 @@ export class Archive1795305600022 implements MigrationInterface {
         arrived_to   bigint      NOT NULL DEFAULT 0,
         closing_to   bigint,
         partition    oid,
+        attempt      uuid,
         archived_at  timestamptz,
         CONSTRAINT archive_day_pk PRIMARY KEY (day)
       );
@@ -18,6 +19,7 @@ export class Archive1795305600022 implements MigrationInterface {
       COMMENT ON COLUMN archive_day.arrived_to IS 'rows of the day that arrived below are in its files; 0 before the first';
       COMMENT ON COLUMN archive_day.closing_to IS 'what arrived_to becomes; kept from attempt to attempt, so that each writes the same rows';
       COMMENT ON COLUMN archive_day.partition IS 'the partition all its rows are in, until it is dropped; one made later has only late rows';
+      COMMENT ON COLUMN archive_day.attempt IS 'the only attempt that may be committed; part of the keys it writes';
 
       CREATE TABLE archive_file (
         object_key      text        NOT NULL COLLATE "C",

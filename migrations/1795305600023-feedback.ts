@@ -74,9 +74,16 @@ export class Feedback1795305600023 implements MigrationInterface {
       CREATE INDEX feedback_time_idx ON feedback (workspace_id, id DESC);
       CREATE INDEX feedback_subject_idx ON feedback (workspace_id, subject, name, given_at DESC, event_id DESC);
       CREATE INDEX feedback_inference_idx ON feedback (workspace_id, inference_id) WHERE inference_id IS NOT NULL;
-      CREATE INDEX feedback_client_request_idx ON feedback (workspace_id, client_request_id)
+      CREATE INDEX feedback_client_request_idx ON feedback (workspace_id, client_request_id, coalesce(endpoint, ''), given_at)
         WHERE client_request_id IS NOT NULL;
-      CREATE INDEX feedback_unit_idx ON feedback (workspace_id, unit) WHERE unit IS NOT NULL;
+      CREATE INDEX feedback_unit_idx ON feedback (workspace_id, unit, coalesce(endpoint, ''), given_at) WHERE unit IS NOT NULL;
+      -- Of those without a row, or with one begun after they were given: what a row can improve whenever they were given.
+      CREATE INDEX feedback_client_request_open_idx
+        ON feedback (workspace_id, client_request_id, coalesce(endpoint, ''), coalesce(matched_started_at, 'infinity'))
+        WHERE client_request_id IS NOT NULL AND coalesce(matched_started_at, 'infinity') > given_at;
+      CREATE INDEX feedback_unit_open_idx
+        ON feedback (workspace_id, unit, coalesce(endpoint, ''), coalesce(matched_started_at, 'infinity'))
+        WHERE unit IS NOT NULL AND coalesce(matched_started_at, 'infinity') > given_at;
       CREATE INDEX feedback_matched_idx ON feedback (workspace_id, matched_endpoint, matched_started_at)
         WHERE matched_inference_id IS NOT NULL;
       CREATE INDEX feedback_matched_unit_idx ON feedback (workspace_id, matched_unit, matched_endpoint)

@@ -12,6 +12,10 @@ export class Rollups1795305600025 implements MigrationInterface {
       CREATE OR REPLACE FUNCTION catena_arrival() RETURNS bigint LANGUAGE sql VOLATILE AS
         $$ SELECT pg_current_xact_id()::text::bigint + catena_arrival_offset() $$;
 
+      ALTER TABLE follower ADD COLUMN source text NOT NULL DEFAULT 'inference', ADD COLUMN restored boolean NOT NULL DEFAULT false;
+      COMMENT ON COLUMN follower.source IS 'the table it follows';
+      COMMENT ON COLUMN follower.restored IS 'the server was seen below position: until arrivals are rebased it stands still, wherever the server is by then';
+
       -- After a restore: lets arrivals go on above all that there were. To be run while nothing writes rows.
       CREATE FUNCTION catena_rebase_arrivals() RETURNS bigint LANGUAGE plpgsql AS $$
       DECLARE highest bigint;
@@ -23,6 +27,7 @@ export class Rollups1795305600025 implements MigrationInterface {
         EXECUTE format(
           'CREATE OR REPLACE FUNCTION catena_arrival_offset() RETURNS bigint LANGUAGE sql IMMUTABLE AS $f$ SELECT %s::bigint $f$',
           highest);
+        UPDATE follower SET restored = false WHERE restored;
         RETURN highest;
       END $$;
 

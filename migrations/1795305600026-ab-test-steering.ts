@@ -16,6 +16,8 @@ export class AbTestSteering1795305600026 implements MigrationInterface {
         since         timestamptz NOT NULL,
         revision      integer,
         dropped       text[]      NOT NULL,
+        alarms        text[]      NOT NULL,
+        acknowledged  text[]      NOT NULL,
         note          text        NOT NULL,
         version       integer     NOT NULL,
         looked_at     timestamptz,
@@ -31,6 +33,8 @@ export class AbTestSteering1795305600026 implements MigrationInterface {
       COMMENT ON COLUMN ab_test_steering.since IS 'when the step began';
       COMMENT ON COLUMN ab_test_steering.revision IS 'the split it set or took over; when another one is in force, somebody else moved';
       COMMENT ON COLUMN ab_test_steering.dropped IS 'treatments that did harm and get no units any more';
+      COMMENT ON COLUMN ab_test_steering.alarms IS 'what it paused for, until it is resumed';
+      COMMENT ON COLUMN ab_test_steering.acknowledged IS 'alarms it was resumed in spite of; they do not pause it again';
       COMMENT ON COLUMN ab_test_steering.note IS 'what it waits for, or why it paused or ended';
       COMMENT ON COLUMN ab_test_steering.version IS 'grows with every change but looked_at and note';
       CREATE INDEX ab_test_steering_look_idx ON ab_test_steering (looked_at NULLS FIRST) WHERE state <> 'ended';

@@ -222,7 +222,12 @@ describe('a ramp', () => {
 
   it('pauses instead when it is not to roll back by itself', async () => {
     const test = await start();
-    await put(test, 'ramp', { ...QUICK, stepsBps: [5000, 10_000], autoRollBack: false });
+    await put(test, 'ramp', {
+      ...QUICK,
+      lastStepNeeds: 'ship',
+      stepsBps: [5000, 10_000],
+      autoRollBack: false,
+    });
     await look(test);
     await seen(test, 'control', 300, failing(0.02));
     await seen(test, 'candidate', 300, failing(0.3));
@@ -230,9 +235,25 @@ describe('a ramp', () => {
     expect(await look(test)).toBe('pause');
     expect(await weights(test)).toEqual({ control: 5000, candidate: 5000 });
     expect(await look(test, 100)).toBe('nothing');
+    expect(await ramp(test)).toMatchObject({ alarms: ['harm:2:candidate'], acknowledged: [] });
+    const resumed = await call('POST', `${test.path}/ramp/resume`, { reason: 'known.' });
+    expect(resumed.body).toMatchObject({
+      note: 'known. Acknowledged: harm:2:candidate.',
+      alarms: [],
+      acknowledged: ['harm:2:candidate'],
+    });
+    // The last step needs a decision to ship, which is another thing to be told of, and to acknowledge.
+    expect(await look(test, 11)).toBe('pause');
+    expect(await ramp(test)).toMatchObject({ alarms: ['roll_back:2'] });
+    await call('POST', `${test.path}/ramp/resume`, {});
+    expect(await look(test, 11)).toBe('nothing');
+    expect(await ramp(test)).toMatchObject({
+      state: 'going',
+      note: expect.stringMatching(/^The last step needs a decision to ship/),
+    });
   });
 
-  it('drops the one treatment of several that does harm, and goes on with the others', async () => {
+  it('drops the one treatment of several that does harm: what it had goes to control, the others keep theirs', async () => {
     const test = await start({}, ['good', 'bad']);
     await put(test, 'ramp', { ...QUICK, stepsBps: [6000, 10_000] });
     await look(test);
@@ -242,7 +263,7 @@ describe('a ramp', () => {
     await seen(test, 'bad', 240, failing(0.4));
     await followed();
     expect(await look(test)).toBe('split');
-    expect(await weights(test)).toEqual({ control: 4000, good: 6000, bad: 0 });
+    expect(await weights(test)).toEqual({ control: 7000, good: 3000, bad: 0 });
     expect(await ramp(test)).toMatchObject({ state: 'going', step: 0, dropped: ['bad'] });
   });
 
@@ -258,6 +279,11 @@ describe('a ramp', () => {
       /do not fall as the split says.*"candidate" has 180 units where 240 were expected/,
     );
     expect(await weights(test)).toEqual({ control: 5000, candidate: 5000 });
+    await call('POST', `${test.path}/ramp/resume`, { reason: 'A known bot.' });
+    expect(await ramp(test)).toMatchObject({ state: 'going', acknowledged: ['sample_ratio:2'] });
+    const [move] = (await call('GET', `${test.path}/moves`)).body.items;
+    expect(move).toMatchObject({ action: 'resume', reason: 'A known bot. Acknowledged: sample_ratio:2.' });
+    expect(await look(test, 11)).toBe('split');
   });
 
   it('pauses when somebody else has set the split, says who, and goes on from there when resumed', async () => {
@@ -274,13 +300,39 @@ describe('a ramp', () => {
     expect((await call('POST', `${test.path}/ramp/resume`, {})).body).toMatchObject({
       state: 'going',
       revision: 3,
-      step: 0,
+      step: 2,
     });
     await seen(test, 'control', 70);
     await seen(test, 'candidate', 30);
     await followed();
     expect(await look(test, 11)).toBe('split');
+    expect(await weights(test)).toEqual({ control: 5000, candidate: 5000 });
+  });
+
+  it('goes on by one step from a split that was lowered by hand, through its gates', async () => {
+    const test = await start();
+    await put(test, 'ramp', QUICK);
+    for (let step = 0; step < 4; step++) await call('POST', `${test.path}/ramp/advance`, {});
+    expect(await weights(test)).toEqual({ control: 5000, candidate: 5000 });
+    await endpoints.put(test.name, { arms: [arm('control', 9800), arm('candidate', 200, 'support@2')] });
+    expect(await look(test)).toBe('pause');
+    expect((await call('POST', `${test.path}/ramp/resume`, {})).body).toMatchObject({ step: 0, revision: 6 });
+    expect(await look(test)).toBe('nothing');
+    expect((await ramp(test)).note).toMatch(/^The step has lasted 0 of at least 10 minutes/);
+    expect((await call('POST', `${test.path}/ramp/advance`, {})).body).toMatchObject({ step: 1 });
     expect(await weights(test)).toEqual({ control: 9500, candidate: 500 });
+    await call('POST', `${test.path}/ramp/pause`, {});
+    const stepsBps = [100, 200, 400, 800, 10_000];
+    expect((await call('PUT', `${test.path}/ramp`, { ...QUICK, stepsBps })).body).toMatchObject({ step: 2 });
+  });
+
+  it('begins with the step that the split in force has reached, and with its gates', async () => {
+    const test = await start();
+    await endpoints.put(test.name, { arms: [arm('control', 5000), arm('candidate', 5000, 'support@2')] });
+    await put(test, 'ramp', QUICK);
+    expect(await look(test)).toBe('nothing');
+    expect((await ramp(test)).note).toMatch(/^The step has lasted/);
+    expect((await call('POST', `${test.path}/ramp/advance`, {})).body).toMatchObject({ step: 4 });
   });
 
   it('obeys: pause, resume, advance', async () => {
@@ -323,6 +375,48 @@ describe('a ramp', () => {
     for (const action of ['resume', 'advance', 'pause', 'kill'])
       expect((await call('POST', `${test.path}/ramp/${action}`, {})).body.code).toBe('IMMUTABLE');
   });
+
+  it.each([
+    [
+      'its endpoint is archived',
+      (test: Running) =>
+        endpoints.registry.database.client.query('UPDATE endpoint SET archived_at = now() WHERE name = $1', [
+          test.name,
+        ]),
+      /archived/,
+    ],
+    [
+      'the split by hand has no control',
+      async (test: Running) => {
+        const arms = [arm('candidate', 10_000, 'support@2')];
+        expect((await endpoints.put(test.name, { arms })).status).toBe(200);
+        await call('POST', `${test.path}/ramp/resume`, {});
+      },
+      /cannot be "control"/,
+    ],
+  ])(
+    'pauses when its roll-back is refused because %s, and shows the harm, once',
+    async (_, spoil, refusal) => {
+      const test = await start();
+      await put(test, 'ramp', { ...QUICK, stepsBps: [5000, 10_000] });
+      await look(test);
+      await seen(test, 'control', 300, failing(0.02));
+      await seen(test, 'candidate', 300, failing(0.3));
+      await followed();
+      await spoil(test);
+      expect(await look(test)).toBe('pause');
+      const { state, note } = await ramp(test);
+      expect([state, note]).toEqual([
+        'paused',
+        expect.stringMatching(/^The (roll-back|split) was refused: /),
+      ]);
+      expect(note).toMatch(refusal);
+      expect(note).toMatch(/guardrail error_rate/);
+      expect(await look(test, 1)).toBe('nothing');
+      const moves = (await call('GET', `${test.path}/moves`)).body.items;
+      expect(moves.filter(({ action }: any) => action === 'pause')).toHaveLength(1);
+    },
+  );
 
   it('acts on harm while it is paused', async () => {
     const test = await start();
@@ -395,6 +489,10 @@ describe('a ramp', () => {
     [{ schedule: { timeZone: 'Mars/Base' } }, '/schedule/timeZone'],
     [{ schedule: { windows: [{ days: [1], from: '12:00', to: '09:00' }] } }, '/schedule/windows/0/to'],
     [{ schedule: { windows: [{ days: [8], from: '09:00', to: '12:00' }] } }, '/schedule/windows/0/days'],
+    [{ schedule: { notBefore: '20261201T080000Z' } }, '/schedule/notBefore'],
+    [{ schedule: { notBefore: '2026-W49-2' } }, '/schedule/notBefore'],
+    [{ schedule: { notBefore: '2026-12-01T08:00:00' } }, '/schedule/notBefore'],
+    [{ schedule: { notBefore: '2026-12-01' } }, '/schedule/notBefore'],
     [{ steps: [1] }, '/steps'],
   ])('refuses %j', async (settings, path) => {
     const test = await start();
@@ -470,7 +568,7 @@ describe('an adaptive test', () => {
 
   it('never moves again once it was stopped, while the test goes on', async () => {
     const test = await halves();
-    await put(test, 'adaptive', { intervalMinutes: 1, minimumUnits: 10 });
+    await put(test, 'adaptive', { intervalMinutes: 15, minimumUnits: 10 });
     expect((await call('POST', `${test.path}/adaptive/stop`, { reason: 'enough' })).body).toMatchObject({
       state: 'ended',
       note: 'enough',
@@ -491,13 +589,13 @@ describe('an adaptive test', () => {
 
   it('pauses when somebody else has set the split, and can be resumed', async () => {
     const test = await halves();
-    await put(test, 'adaptive', { intervalMinutes: 1, minimumUnits: 10 });
+    await put(test, 'adaptive', { intervalMinutes: 15, minimumUnits: 10 });
     await seen(test, 'control', 60);
     await seen(test, 'candidate', 60, (i) => ({ costMicroUsd: 150 + (i % 5) }));
     await followed();
-    expect(await look(test, 2)).toBe('split');
+    expect(await look(test, 16)).toBe('split');
     await endpoints.put(test.name, { arms: [arm('control', 5000), arm('candidate', 5000, 'support@2')] });
-    expect(await look(test, 4)).toBe('pause');
+    expect(await look(test, 18)).toBe('pause');
     expect(await look(test, 400)).toBe('nothing');
     expect((await call('POST', `${test.path}/adaptive/resume`, {})).body).toMatchObject({
       state: 'going',
@@ -508,13 +606,37 @@ describe('an adaptive test', () => {
 
   it('waits for enough units in every arm', async () => {
     const test = await halves();
-    await put(test, 'adaptive', { intervalMinutes: 1, minimumUnits: 50 });
+    await put(test, 'adaptive', { intervalMinutes: 15, minimumUnits: 50 });
     await seen(test, 'control', 60);
     await seen(test, 'candidate', 49);
     await followed();
-    expect(await look(test, 10)).toBe('nothing');
+    expect(await look(test, 16)).toBe('nothing');
     expect((await adaptive(test)).note).toBe(
       'Every arm needs 50 units before the weights change; "candidate" has 49.',
     );
+  });
+
+  it('refuses a floor that its arms have no room for, and one that by hand have become too many', async () => {
+    const test = await start({}, ['one', 'two']);
+    const arms = [arm('control', 3400), arm('one', 3300), arm('two', 3300, 'support@2')];
+    await endpoints.put(test.name, { arms });
+    const { status, body } = await call('PUT', `${test.path}/adaptive`, { floorBps: 5000 });
+    expect([status, body.details[0]]).toEqual([
+      400,
+      { path: '/floorBps', message: expect.stringContaining('at most 3333: the split in force has 3 arms') },
+    ]);
+    await put(test, 'adaptive', { floorBps: 3000, intervalMinutes: 15, minimumUnits: 10 });
+    await endpoints.put(test.name, {
+      arms: [arm('control', 2500), arm('one', 2500), arm('two', 2500, 'support@2'), arm('three', 2500)],
+    });
+    for (const name of ['control', 'one', 'two', 'three']) await seen(test, name, 60);
+    await followed();
+    expect(await look(test, 16)).toBe('nothing');
+    expect((await adaptive(test)).note).toMatch(/^The weights would change by less/);
+  });
+
+  it.each([1, 14])('refuses to change the weights every %i minutes', async (intervalMinutes) => {
+    const { status, body } = await call('PUT', `${(await halves()).path}/adaptive`, { intervalMinutes });
+    expect([status, body.details[0].path]).toEqual([400, '/intervalMinutes']);
   });
 });

@@ -37,6 +37,7 @@ describe('A/B tests', () => {
       ['a metric named twice', { secondary: [{ metric: 'error_rate' }] }, '/secondary/0/metric'],
       ['a control that is no arm', { control: 'c' }, '/control'],
       ['no effect that matters', { minimumEffect: 0 }, '/minimumEffect'],
+      ['errors in half of all tests', { alpha: 0.5 }, '/alpha'],
       ['a guardrail without a margin', { guardrails: [{ metric: 'cancel_rate' }] }, '/guardrails/0/margin'],
       ['an unknown field', { winner: 'b' }, '/winner'],
       [

@@ -7,6 +7,7 @@ import { DataSource } from 'typeorm';
 import { ArchiveJob } from '../apps/registry/src/archive/archive-job.js';
 import { ArchiveRows } from '../apps/registry/src/archive/archive-rows.js';
 import { Telemetry } from '../apps/registry/src/telemetry/telemetry.js';
+import { ObjectStore } from '../libs/platform/object-store/object-store.js';
 import {
   getObject,
   putObject,
@@ -14,7 +15,7 @@ import {
   startArchiveRegistry,
   type ArchiveRegistry,
 } from './support/archive.js';
-import { startS3Proxy, until, type S3Proxy } from './support/artifacts.js';
+import { keysIn, startS3Proxy, until, type S3Proxy } from './support/artifacts.js';
 import { createTestDatabase } from './support/database.js';
 import { inferenceRow, insertInferences } from './support/inferences.js';
 import { RegistryProcess } from './support/registry-process.js';
@@ -83,9 +84,10 @@ describe('the archive, when something fails', () => {
   it('does not believe a store that has other bytes than were written', async () => {
     const row = day(1);
     await insertInferences(registry.database.client, [row]);
-    const key = `archive/inferences/workspace=${row.workspaceId}/date=${DAY}/part-00000.parquet`;
     registry.archiver.onStep = async (step) => {
-      if (step === 'part uploaded') await putObject(registry.bucket, key, 'PAR1');
+      if (step !== 'part uploaded') return;
+      for (const key of await keysIn(registry.bucket, `archive/inferences/workspace=${row.workspaceId}/`))
+        await putObject(registry.bucket, key, 'PAR1');
     };
     await expect(registry.archiveBefore(NEXT)).rejects.toThrow('has other bytes than were written');
     expect(await isArchived()).toBe(false);
@@ -103,8 +105,81 @@ describe('the archive, when something fails', () => {
       await putObject(registry.bucket, prefix + name, 'half');
     expect(await registry.archiveBefore(NEXT)).toBe(1);
     const { keys } = await readArchive(registry.bucket);
-    expect(keys.filter((key) => key.startsWith(prefix))).toEqual([`${prefix}part-00000.parquet`]);
+    expect(keys.filter((key) => key.startsWith(prefix))).toEqual([
+      expect.stringMatching(/\/part-00000-[-0-9a-f]{36}\.parquet$/),
+    ]);
   });
+
+  it('leaves no copies of rows on the disk', async () => {
+    const work = join(registry.directory, 'archive', 'work');
+    await insertInferences(
+      registry.database.client,
+      Array.from({ length: 200 }, (_, n) => day(n % 24, { response: 'x'.repeat(1_000) })),
+    );
+    await insertInferences(registry.database.client, [
+      inferenceRow({ startedAt: '2026-11-09T10:00:00.000Z' }),
+    ]);
+    expect(await registry.archiveBefore(DAY)).toBe(1);
+    await registry.dropDay('2026-11-09');
+    const partBytes = registry.archiver.partBytes;
+    registry.archiver.partBytes = 20_000;
+    for (const failing of ['rows copied', 'part written', 'part uploaded'] as const)
+      for (const after of [0, 1, 3]) {
+        let steps = 0;
+        registry.archiver.onStep = (step) => {
+          if (step === failing && steps++ === after) throw new Error('failed here');
+        };
+        await expect(registry.archiveBefore(NEXT)).rejects.toThrow('failed here');
+        expect([failing, after, await readdir(work)]).toEqual([failing, after, []]);
+      }
+    registry.archiver.onStep = () => undefined;
+    proxy.reset = () => true;
+    await expect(registry.archiveBefore(NEXT)).rejects.toThrow();
+    expect(await readdir(work)).toEqual([]);
+    registry.archiver.partBytes = partBytes;
+  }, 60_000);
+
+  it('that has lost its turn touches nothing of who has it', async () => {
+    const row = day(1);
+    await insertInferences(registry.database.client, [row]);
+    const prefix = `archive/inferences/workspace=${row.workspaceId}/date=${DAY}/`;
+    const other = () =>
+      until(
+        async () => (await registry.archiver.archive(DAY, new AbortController().signal)) !== undefined,
+        'the other has archived the day',
+      );
+    const expectWhole = async () => {
+      const { keys } = await readArchive(registry.bucket);
+      expect(keys.filter((key) => key.includes(DAY))).toEqual(
+        (await sql('SELECT object_key AS key FROM archive_file ORDER BY object_key')).map(({ key }) => key),
+      );
+      expect(await isArchived()).toBe(true);
+    };
+    // Between its list of leftovers and their removal.
+    await putObject(registry.bucket, `${prefix}part-00000.parquet`, 'half');
+    const store = registry.app.get(ObjectStore);
+    const listDirectory = store.listDirectory.bind(store);
+    const listed = vi.spyOn(store, 'listDirectory').mockImplementationOnce(async (...args) => {
+      const found = await listDirectory(...args);
+      await other();
+      return found;
+    });
+    await expect(registry.archiveBefore(NEXT)).rejects.toThrow('by another registry');
+    listed.mockRestore();
+    await expectWhole();
+    // Before it writes, while it writes, and before it commits.
+    for (const at of ['part written', 'part verified', 'all uploaded'] as const) {
+      await insertInferences(registry.database.client, [day(2)]);
+      let isOther = false;
+      registry.archiver.onStep = async (step) => {
+        if (step !== at || isOther) return;
+        isOther = true;
+        await other();
+      };
+      await expect(registry.archiveBefore(NEXT)).rejects.toThrow('by another registry');
+      await expectWhole();
+    }
+  }, 60_000);
 
   it('answers 503 rather than something else when an archived object has changed, and goes on when it is restored', async () => {
     const row = day(1);

@@ -5,6 +5,7 @@ import { DuckDBInstance } from '@duckdb/node-api';
 import { v7 } from 'uuid';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { ExportRows } from '../apps/registry/src/export/export-rows.js';
+import { ExportService } from '../apps/registry/src/export/export.service.js';
 import { DEFAULT_WORKSPACE_ID } from '../libs/platform/database/default-workspace.js';
 import { startArchiveRegistry, type ArchiveRegistry } from './support/archive.js';
 import { until } from './support/artifacts.js';
@@ -104,6 +105,24 @@ describe('an export', () => {
       await rm(directory, { recursive: true });
     }
   }
+
+  it('as Parquet uses no more of the disk than it may, and leaves nothing there', async () => {
+    const service = registry.app.get(ExportService);
+    const files = () => readdir(join(registry.directory, 'archive', 'work'));
+    const { maxParquetBytes } = service;
+    service.maxParquetBytes = 100_000;
+    const refused = await fetchExport({ format: 'parquet' });
+    expect([refused.status, ((await refused.json()) as { code: string }).code]).toEqual([
+      422,
+      'SEARCH_TOO_SLOW',
+    ]);
+    expect(await files()).toEqual([]);
+    service.maxParquetBytes = maxParquetBytes;
+    const several = await Promise.all([1, 2, 3, 4].map(() => fetchExport({ format: 'parquet' })));
+    expect(several.map(({ status }) => status).toSorted()).toEqual([200, 200, 422, 422]);
+    await Promise.all(several.map((response) => response.arrayBuffer()));
+    expect(await files()).toEqual([]);
+  });
 
   it('as Parquet has the types of the archive', async () => {
     const response = await fetchExport({ format: 'parquet', payloads: 'true' });

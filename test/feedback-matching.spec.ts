@@ -43,6 +43,9 @@ describe('matching feedback with inferences', () => {
 
   beforeAll(async () => {
     registry = await startTestRegistry({ CATENA_FOLLOW_INTERVAL_MS: '3600000' });
+    await query(`SELECT catena_ensure_inference_partition(day) FROM unnest($1::date[]) AS day`, [
+      ['2026-11-20', '2026-11-21'],
+    ]);
     await catchUp();
   });
   afterAll(() => registry.close());
@@ -171,6 +174,72 @@ describe('matching feedback with inferences', () => {
       { row: first.id, latest: true },
     ]);
   });
+
+  /** Of one unit, a second apart from second 0 on. */
+  const fillUnit = (id: string, unit: string, endpoint: string, from: number, rows: number) =>
+    query(
+      `INSERT INTO inference (id, started_at, workspace_id, endpoint, split_revision, arm, chain, chain_version, chain_digest,
+                              unit, bucket, sticky, assignment, status, attempts, streamed)
+       SELECT (left(catena_last_uuid_at(t)::text, 13) || '-7' || substr(gen_random_uuid()::text, 16))::uuid, t, $1, $3, 1, 'a', 'c', 1, 'd', $2, 1, true, 'split', 'ok', 1, false
+         FROM generate_series($4::int, $4::int + $5::int - 1) second, LATERAL (SELECT $6::timestamptz + second * interval '1 second' AS t)`,
+      [id, unit, endpoint, from, rows, at(0)],
+    );
+  const durationMs = async (work: () => Promise<unknown>) => {
+    const since = performance.now();
+    await work();
+    return performance.now() - since;
+  };
+
+  it('reads none of the thousands of judgements of a unit that a fresh row cannot be better for', async () => {
+    const id = await workspace();
+    const judge = (count: number, prefix: string, fields: (i: number) => Record<string, unknown>) =>
+      accept(
+        id,
+        Array.from({ length: count }, (_, i) =>
+          event({ eventId: `${prefix}${i}`, unit: 'big', ...fields(i) }),
+        ),
+      );
+    await fillUnit(id, 'big', 'a', 0, 10);
+    await judge(5000, 'e', (i) => ({ name: `n${i}`, givenAt: at(20 + i / 100) }));
+    await judge(2000, 'other', (i) => ({ name: `n${i}`, endpoint: 'b', givenAt: at(20 + i / 100) }));
+    await catchUp();
+    await fillUnit(id, 'big', 'a', 3000, 2000);
+    expect(await durationMs(() => caughtUp(source(), registry.app.get(FeedbackRowFollower)))).toBeLessThan(
+      1500,
+    );
+    // What can be better is read once, not once for each row.
+    await fillUnit(id, 'big', 'b', 0, 1);
+    await fillUnit(id, 'big', 'a', 10, 60);
+    expect(await durationMs(() => caughtUp(source(), registry.app.get(FeedbackRowFollower)))).toBeLessThan(
+      8000,
+    );
+    const matched = await query(
+      `SELECT endpoint, matched_endpoint, min(given_at - matched_started_at), max(given_at - matched_started_at) < '1 second' AS near, count(*)::int
+         FROM feedback WHERE workspace_id = $1 GROUP BY 1, 2 ORDER BY 1`,
+      [id],
+    );
+    expect(matched).toMatchObject([
+      { endpoint: 'b', matched_endpoint: 'b', count: 2000 },
+      { endpoint: null, matched_endpoint: 'a', near: true, count: 5000 },
+    ]);
+  }, 60_000);
+
+  it('does not read a busy unit from end to end for judgements on an endpoint that it hardly uses', async () => {
+    const id = await workspace();
+    await fillUnit(id, 'busy', 'b', 0, 1);
+    await fillUnit(id, 'busy', 'a', 1, 40_000);
+    const about = { unit: 'busy', endpoint: 'b' };
+    await accept(id, [
+      event({ ...about, eventId: 'near', givenAt: at(500) }),
+      ...Array.from({ length: 400 }, (_, i) =>
+        event({ ...about, name: `n${i}`, eventId: `w${i}`, givenAt: at(35_000 + i) }),
+      ),
+    ]);
+    expect(await durationMs(() => caughtUp(source(), registry.app.get(FeedbackEventFollower)))).toBeLessThan(
+      1000,
+    );
+    expect((await stateOf(id)).filter(({ row }) => row !== null)).toMatchObject([{ event_id: 'near' }]);
+  }, 60_000);
 
   it('ends in the same state in whatever order events and rows arrive, and however often', async () => {
     const names = ['r1', 'r2', null];

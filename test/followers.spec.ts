@@ -209,6 +209,15 @@ describe('a follower', () => {
     await expect(lookAhead(source, notes)).rejects.toThrow(
       /dealt with what arrived before transaction 1000000000000, .*catena_rebase_arrivals/,
     );
+    // Nor does it heal by itself when the server's transactions have come past the position.
+    await database.client.query(
+      'CREATE OR REPLACE FUNCTION catena_arrival_offset() RETURNS bigint LANGUAGE sql IMMUTABLE AS $$ SELECT 2e12::bigint $$',
+    );
+    await expect(lookAhead(source, notes)).rejects.toThrow(/catena_rebase_arrivals/);
+    expect(await pass(source, notes)).toBe('busy');
+    await database.client.query(
+      'CREATE OR REPLACE FUNCTION catena_arrival_offset() RETURNS bigint LANGUAGE sql IMMUTABLE AS $$ SELECT 0::bigint $$',
+    );
     await database.client.query('SELECT catena_rebase_arrivals()');
     await add(2);
     await follow();

@@ -108,6 +108,39 @@ describe('retention', () => {
     expect(await partitions(begun)).toEqual([partition('inference', 0), partition('inference_payload', 0)]);
   });
 
+  it('keeps a day until the judgements on its rows are dealt with, by followers of other registries too', async () => {
+    const begun = await begin({ CATENA_INFERENCE_RETENTION_DAYS: '1' });
+    const row = inferenceRow({ startedAt: daysAgo(5) });
+    await begun.client.query('SELECT catena_ensure_inference_partition($1)', [daysAgo(5).slice(0, 10)]);
+    await eventually(async () => {
+      await begun.registry.app.get(FollowerLoop).catchUp();
+      const { rows } = await begun.client.query('SELECT count(*)::int AS n FROM follower');
+      return rows[0].n >= 5;
+    });
+    const heldBy = async () => (await begun.retain()).map(({ by }) => by);
+    await begun.client.query(
+      `INSERT INTO feedback_change (workspace_id, endpoint, unit, inference_id, started_at)
+       VALUES ($1, $2, $3, $4, $5)`,
+      [row.workspaceId, row.endpoint, row.unit, row.id, row.startedAt],
+    );
+    await begun.client.query(
+      `INSERT INTO feedback (id, workspace_id, event_id, unit, name, kind, number_value, source, given_at, received_at)
+       VALUES (gen_random_uuid(), $1, 'e1', 'u1', 'helpful', 'boolean', 1, 'human', now(), now())`,
+      [row.workspaceId],
+    );
+    await begun.client.query(
+      `INSERT INTO follower (name, source, position, updated_at) VALUES ('elsewhere', 'feedback_change', 0, now())`,
+    );
+    expect(await heldBy()).toEqual(['follower', 'follower']);
+    await begun.client.query(`UPDATE follower SET source = 'feedback' WHERE name = 'elsewhere'`);
+    await begun.registry.app.get(FollowerLoop).catchUp();
+    expect(await heldBy()).toEqual(['follower', 'follower']);
+    expect(await partitions(begun)).toHaveLength(2);
+    await begun.client.query(`UPDATE follower SET position = 1e15 WHERE name = 'elsewhere'`);
+    await eventually(async () => (await begun.retain()).length === 0);
+    expect(await partitions(begun)).toEqual([]);
+  });
+
   it('keeps a day until it is archived, with the rows that came after it was', async () => {
     const begun = await begin({
       CATENA_INFERENCE_RETENTION_DAYS: '1',

@@ -45,6 +45,8 @@ export interface ArmInput {
   readonly weightBps: number;
   /** Units seen in the arm, each once; without those pinned by an override. A request without a unit is a unit of its own. */
   readonly units: number;
+  /** Of these, units that no earlier phase has seen, if known: what the sample ratio of a later phase is told by. */
+  readonly newcomers?: number;
   readonly requests: number;
   /** Requests that came without a unit (part of `requests`), if known. */
   readonly requestsWithoutUnit?: number;
@@ -73,8 +75,6 @@ export interface PhaseInput {
   readonly shadowRequests?: number;
   /** Units of this phase that were seen in an earlier phase of the test; unknown counts as all. */
   readonly returningUnits?: number;
-  /** Of these, units that had another arm there. */
-  readonly movedUnits?: number;
 }
 
 /** All that a reading of a test is computed from; no clock: `now` is given. */

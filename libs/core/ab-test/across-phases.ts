@@ -67,10 +67,7 @@ export function acrossPhases(
   const treatment = mean((pair) => pair.treatment.value);
   const reading = read(control, treatment);
   if (!reading) return undefined;
-  const largest = Math.max(
-    0,
-    ...pairs.flatMap((pair) => [pair.control.variance, pair.treatment.variance].filter(Number.isFinite)),
-  );
+  const largest = largestVariance(pairs.flatMap(({ control, treatment }) => [control, treatment]));
   const parts = pairs.map((pair, i) => part(pair, weights[i]!, reading.slopes, largest, pairs.length > 1));
   return combine(reading.value, parts, clock);
 }
@@ -84,9 +81,7 @@ function part(
 ): Part {
   // Beside other phases, an arm that does not know its variance takes the largest of all, as it does beside other arms.
   const known = (arm: ArmEstimate): ArmEstimate =>
-    several && largest > 0 && (arm.variance === 0 || arm.variance === Infinity)
-      ? { ...arm, variance: largest }
-      : arm;
+    several ? { ...arm, variance: knownVariance(arm, largest) } : arm;
   const arms = [known(pair.control), known(pair.treatment)];
   const { usual, cautious } = trustedVariances(arms);
   const ofValue = (variances: readonly number[], by: readonly number[]) =>
@@ -106,6 +101,15 @@ function part(
   };
 }
 
+function knownVariance({ variance }: ArmEstimate, largest: number): number {
+  return largest > 0 && (variance === 0 || variance === Infinity) ? largest : variance;
+}
+
+/** The largest variance that any of the arms knows. */
+export function largestVariance(arms: readonly ArmEstimate[]): number {
+  return Math.max(0, ...arms.map(({ variance }) => variance).filter(Number.isFinite));
+}
+
 /** Effects of phases that are there already (adjusted by CUPED), averaged with the phases' weights. */
 export function averageEffects(effects: readonly Effect[], pairs: readonly PhasePair[]): Effect {
   const { weights, clock } = phaseWeights(pairs);
@@ -121,14 +125,19 @@ export function averageEffects(effects: readonly Effect[], pairs: readonly Phase
   return combine(value, parts, clock);
 }
 
-/** One arm's value over several phases, each weighing as many units as it had in all its arms: the same weights for every arm. */
+/**
+ * One arm's value over several phases, each weighing as many units as it had in all its arms: the same weights for every arm.
+ * @param largest variance of any arm in these phases: what an arm takes that does not know its own, beside other phases.
+ */
 export function armAcrossPhases(
   phases: readonly { readonly arm: ArmEstimate; readonly units: number; readonly returning: number }[],
+  largest: number,
 ): Effect {
   const whole = phases.reduce((sum, { units }) => sum + units, 0);
   const parts = phases.map(({ arm, units, returning }) => {
     const weight = units / whole;
-    const variance = (weight ** 2 * arm.variance) / arm.units;
+    const known = phases.length > 1 ? knownVariance(arm, largest) : arm.variance;
+    const variance = (weight ** 2 * known) / arm.units;
     const degreesOfFreedom = atLeastOne((arm.clusters ?? arm.units) - 1);
     return { weight, units: arm.units, returning, variance, cautious: variance, degreesOfFreedom };
   });
@@ -159,13 +168,16 @@ function atLeastOne(degrees: number): number {
 }
 
 function errorOf(parts: readonly Part[], of: (part: Part) => number): number {
+  // By index and with roots taken once: an adaptive test may have hundreds of phases, and every pair of them counts.
+  const deviations = parts.map((part) => Math.sqrt(of(part)));
+  const roots = parts.map(({ units }) => Math.sqrt(units));
   let variance = 0;
   for (const [q, later] of parts.entries()) {
     variance += of(later);
-    for (const earlier of parts.slice(0, q)) {
-      const ratio = Math.sqrt(later.units / earlier.units);
-      const overlap = Math.min(1, later.returning * ratio, 1 / ratio);
-      variance += 2 * overlap * Math.sqrt(of(earlier) * of(later));
+    if (later.returning === 0) continue;
+    for (let p = 0; p < q; p++) {
+      const ratio = roots[q]! / roots[p]!;
+      variance += 2 * Math.min(1, later.returning * ratio, 1 / ratio) * deviations[p]! * deviations[q]!;
     }
   }
   return variance > 0 && variance < Infinity ? Math.sqrt(variance) : Infinity;

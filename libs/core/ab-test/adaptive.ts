@@ -16,6 +16,14 @@ export interface AdaptiveSettings {
   readonly schedule: Schedule;
 }
 
+/** Weights change no more than so often: each change is a phase, and every look reads all of them. */
+export const MAX_REWEIGHTINGS = 1000;
+
+/** The highest floor that so many arms leave room for. */
+export function highestFloor(arms: number): number {
+  return Math.floor(10_000 / arms);
+}
+
 /**
  * The next move of an adaptive test: Thompson sampling's weights from what is believed of the primary metric of every arm now.
  *
@@ -29,12 +37,14 @@ export function nextAdaptiveMove(
   sight: Sight,
   direction: Direction,
 ): Move {
-  const { analysis, control, weights } = sight;
-  const alive = weights
-    .map(({ arm }) => arm)
-    .filter((arm) => arm !== control && !state.dropped.includes(arm));
-  const harm = harmMove(settings, state, sight, alive, (dropped) => withoutArms(weights, control, dropped));
+  const { analysis, weights } = sight;
+  const harm = harmMove(settings, state, sight);
   if (harm) return harm;
+  if (state.step + 1 >= MAX_REWEIGHTINGS)
+    return {
+      kind: 'wait',
+      why: `The weights have changed ${MAX_REWEIGHTINGS} times, and stay; decide to end the test.`,
+    };
   const minutes = (Date.parse(sight.now) - Date.parse(state.since)) / 60_000;
   if (minutes < settings.intervalMinutes)
     return {
@@ -60,7 +70,11 @@ export function nextAdaptiveMove(
     };
   const next = thompsonWeights(
     beliefs.map(({ value, standardError }) => ({ mean: value!, standardDeviation: standardError! })),
-    { floorBps: settings.floorBps, lowerIsBetter: direction === 'lower' },
+    // A split by hand may have more arms than the floor was put for.
+    {
+      floorBps: Math.min(settings.floorBps, highestFloor(arms.length)),
+      lowerIsBetter: direction === 'lower',
+    },
   );
   const planned = weights.map(({ arm }): Weight => {
     const at = arms.findIndex((each) => each!.arm === arm);
@@ -80,15 +94,4 @@ export function nextAdaptiveMove(
     weights: planned,
     why: `Thompson sampling by ${beliefs[0]!.metric}: ${said}.`,
   };
-}
-
-/** What dropped treatments had goes to control. */
-function withoutArms(weights: readonly Weight[], control: string, dropped: readonly string[]): Weight[] {
-  const freed = weights
-    .filter(({ arm }) => dropped.includes(arm))
-    .reduce((sum, { weightBps }) => sum + weightBps, 0);
-  return weights.map(({ arm, weightBps }) => ({
-    arm,
-    weightBps: arm === control ? weightBps + freed : dropped.includes(arm) ? 0 : weightBps,
-  }));
 }

@@ -1,55 +1,19 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { alwaysValid } from '../statistics/always-valid.js';
-import { cupedDifference } from '../statistics/cuped.js';
-import { difference } from '../statistics/effect.js';
+import { alwaysValid, alwaysValidMultiplier } from '../statistics/always-valid.js';
+import { cupedContrast, cupedDifference } from '../statistics/cuped.js';
+import { contrast, difference } from '../statistics/effect.js';
 import { estimate } from '../statistics/estimate.js';
+import { fixedHorizon } from '../statistics/fixed-horizon.js';
 import { sumsOf } from '../statistics/sums.js';
-import type { AbTestInput, AbTestRules, ArmInput, PhaseInput } from './ab-test.js';
+import type { ArmInput, PhaseInput } from './ab-test.js';
 import { analyse } from './analysis.js';
+import { arm, costs, input, phase, RULES, spread } from './spec-inputs.js';
 import { factorialResult } from './factorial.js';
 import { binOf, upperEdge } from '../histogram/log-bins.js';
 import type { GroupHistogram } from './histogram.js';
 import { findMetric, metricProblem, STANDARD_METRICS } from './metrics.js';
-
-const RULES: AbTestRules = {
-  control: 'control',
-  primary: { metric: 'cost_micro_usd_per_request' },
-  guardrails: [{ metric: 'latency_ms_p95', margin: 0.1 }],
-  minimumEffect: 0.05,
-  maximumDays: 14,
-};
-
-interface Unit {
-  readonly y: number;
-  readonly d: number;
-  readonly x?: number;
-  readonly w?: number;
-}
-
-function arm(name: string, units: readonly Unit[], more: Partial<ArmInput> = {}): ArmInput {
-  return {
-    arm: name,
-    chainDigest: `sha256:${name}`,
-    weightBps: 5000,
-    units: units.length,
-    requests: units.reduce((sum, { d }) => sum + d, 0),
-    sums: { cost_micro_usd_per_request: sumsOf(units) },
-    ...more,
-  };
-}
-
-function phase(arms: readonly ArmInput[], more: Partial<PhaseInput> = {}): PhaseInput {
-  return { splitRevision: 1, startedAt: '2026-01-01T00:00:00Z', endedAt: null, arms, ...more };
-}
-
-function input(phases: readonly PhaseInput[], more: Partial<AbTestInput> = {}): AbTestInput {
-  return { rules: RULES, phases, startedAt: '2026-01-01T00:00:00Z', now: '2026-01-03T00:00:00Z', ...more };
-}
-
-const spread = (count: number, of: (i: number) => Unit) => Array.from({ length: count }, (_, i) => of(i));
-const costs = (count: number, shift = 0) =>
-  spread(count, (i) => ({ y: 100 + shift + 40 * Math.sin(i * 12.9898), d: 1 + (i % 3) }));
+import type { MetricResult } from './results.js';
 
 describe('metrics of A/B tests', () => {
   it('has every standard metric by its name', () => {
@@ -108,10 +72,40 @@ describe('one phase', () => {
       const reading = treatments[0]!.metrics[0]![scale]!;
       expect(reading.estimate).toBeCloseTo(effect.estimate, 12);
       expect(reading.standardError).toBeCloseTo(effect.standardError, 12);
-      expect(reading.alwaysValid.pValue).toBeCloseTo(alwaysValid(effect).pValue, 12);
-      expect(reading.alwaysValid.interval.upper).toBeCloseTo(alwaysValid(effect).interval.upper, 12);
+      expect(reading.fixedHorizon.interval.upper).toBeCloseTo(fixedHorizon(effect).interval.upper, 12);
+      // Proven is proven on both scales.
+      expect(reading.alwaysValid.pValue).toBeCloseTo(alwaysValid(difference(c, t)!).pValue, 12);
+    }
+    const [{ absolute, relative }] = treatments[0]!.metrics as [MetricResult];
+    expect(absolute!.alwaysValid.interval.upper).toBeCloseTo(
+      alwaysValid(difference(c, t)!).interval.upper!,
+      12,
+    );
+    // Fieller's interval: at its ends treatment − (1 + share)·control is just told from 0.
+    for (const share of Object.values(relative!.alwaysValid.interval) as number[]) {
+      const beyond = contrast([c, t], [-1 - share, 1]);
+      expect(Math.abs(beyond.estimate)).toBeCloseTo(
+        alwaysValidMultiplier(beyond.units) * beyond.cautiousError,
+        9,
+      );
     }
     expect(arms.map(({ metrics }) => metrics[0]!.value)).toEqual([c.value, t.value]);
+  });
+
+  it('has a relative interval without an end where control is not told from 0, and leaves out 0 just when the absolute one does', () => {
+    const read = (failed: number) => {
+      const units = (bad: number) => spread(1000, (i) => ({ y: i < bad ? 1 : 0, d: 1 }));
+      const [metric] = analyse(input([phase([arm('control', units(3)), arm('treatment', units(failed))])]))
+        .treatments[0]!.metrics;
+      return { absolute: metric!.absolute!.alwaysValid, relative: metric!.relative!.alwaysValid };
+    };
+    const few = read(5);
+    expect(few.relative.interval).toEqual({ lower: null, upper: null });
+    const many = read(80);
+    expect(many.absolute.interval.lower).toBeGreaterThan(0);
+    expect(many.relative.interval.lower).toBeGreaterThan(0);
+    expect(many.relative.interval.upper).toBeNull();
+    expect(many.relative.pValue).toBe(many.absolute.pValue);
   });
 
   it('uses a covariate that narrows the result, and says by how much', () => {
@@ -127,6 +121,11 @@ describe('one phase', () => {
     expect(metric!.cuped!.theta).toBeCloseTo(expected.theta, 9);
     expect(metric!.cuped!.varianceReduction).toBeCloseTo(expected.varianceReduction, 9);
     expect(expected.varianceReduction).toBeGreaterThan(0.9);
+    const { lower, upper } = metric!.relative!.alwaysValid.interval;
+    for (const share of [lower!, upper!]) {
+      const beyond = cupedContrast('ratio', sumsOf(c), sumsOf(t), share)!;
+      expect(Math.abs(beyond.estimate)).toBeCloseTo(alwaysValidMultiplier(610) * beyond.cautiousError, 9);
+    }
   });
 
   it('leaves a covariate aside where the treatment has few units, whose own variance is not to be trusted', () => {
@@ -212,6 +211,52 @@ describe('several phases', () => {
     expect(error()).toBeCloseTo(single, 9);
   });
 
+  const judged = (name: string, units: number, judgements: number, solved: number): ArmInput => {
+    const [n, y] = [judgements, solved];
+    return arm(name, [], {
+      units,
+      requests: units,
+      sums: { 'feedback:solved': { units: n, y, yy: y, d: n, dd: n, yd: y } },
+    });
+  };
+  const believed = (phases: readonly PhaseInput[]) =>
+    analyse(input(phases, { rules: { ...RULES, primary: { metric: 'feedback:solved' } } })).arms.map(
+      ({ metrics: [metric] }) => metric!,
+    );
+
+  it('knows an arm in spite of a phase with one judgement, and does not trust three of three', () => {
+    const full = (splitRevision: number) =>
+      phase([judged('control', 3000, 3000, 1500), judged('treatment', 3000, 3000, 1700)], {
+        splitRevision,
+        returningUnits: 0,
+      });
+    const few = (judgements: number) =>
+      phase([judged('control', 300, judgements, judgements), judged('treatment', 5700, 570, 400)], {
+        splitRevision: 2,
+        returningUnits: 0,
+      });
+    const [once] = believed([full(1), few(1), full(3)]);
+    expect(once!.standardError).toBeGreaterThan(0);
+    expect(once!.standardError).toBeLessThan(0.25);
+    const [thrice] = believed([full(1), few(3)]);
+    // Half of its weight lies on three judgements.
+    expect(thrice!.standardError).toBeGreaterThan(0.5 * Math.sqrt(0.2 / 3));
+  });
+
+  it('reads arms over the same phases, so that one added in a bad week is not worse for it', () => {
+    const values = believed([
+      phase([judged('control', 5000, 5000, 3500), judged('a', 5000, 5000, 3500)]),
+      phase(
+        [judged('control', 2000, 2000, 600), judged('a', 2000, 2000, 600), judged('b', 2000, 2000, 700)],
+        {
+          splitRevision: 2,
+          returningUnits: 0,
+        },
+      ),
+    ]);
+    expect(values.map(({ value }) => value)).toEqual([0.3, 0.3, 0.35]);
+  });
+
   it('leaves out a phase in which an arm served another chain version, or only one arm had traffic', () => {
     const { treatments, phases } = analyse(
       input([
@@ -270,73 +315,10 @@ describe('quantiles from histograms', () => {
   });
 });
 
-describe('sample ratio', () => {
-  const cause = (
-    treatment: Partial<ArmInput>,
-    more: Partial<PhaseInput> = {},
-    control: Partial<ArmInput> = {},
-    lagSeconds?: number,
-  ) => {
-    const arms = [
-      arm('control', [], { units: 10_000, requests: 20_000, ...control }),
-      arm('treatment', [], { units: 9_000, requests: 18_000, ...treatment }),
-    ];
-    return analyse(input([phase(arms, more)], { ...(lagSeconds !== undefined && { lagSeconds }) }));
-  };
-
-  it('alarms, decides nothing, and says which arm lacks units', () => {
-    const { sampleRatio, decision } = cause({});
-    expect(sampleRatio).toMatchObject({
-      alarm: true,
-      cause: expect.stringMatching(
-        /"treatment" has 9000 units where 9500 were expected \(5\.3 % missing\).*Nothing that is known/,
-      ),
-    });
-    expect(decision).toMatchObject({ decision: 'keep_running', reason: 'sample_ratio_mismatch' });
-  });
-
-  it.each<[string, Partial<ArmInput>, Partial<PhaseInput>, number | undefined, RegExp]>([
-    ['rows of arms the split does not have', {}, { strangers: { old: 700 } }, undefined, /700 of "old"/],
-    ['gateways that die', { interrupted: 900 }, {}, undefined, /gateway that died/],
-    ['overrides', {}, { overrideRequests: 2000 }, undefined, /pinned by an override/],
-    [
-      'units of an earlier phase',
-      {},
-      { returningUnits: 9000, movedUnits: 50 },
-      undefined,
-      /earlier phase \(50 of them/,
-    ],
-    ['requests without a unit', { requestsWithoutUnit: 3000 }, {}, undefined, /without a unit/],
-    ['failing requests', { errors: 4000 }, {}, undefined, /fail/],
-    ['rows that wait', {}, {}, 600, /600 seconds old/],
-  ])('names the likely cause: %s', (_, treatment, more, lag, expected) => {
-    const { sampleRatio } = cause(
-      treatment,
-      more,
-      { interrupted: 0, requestsWithoutUnit: 0, errors: 0 },
-      lag,
-    );
-    expect(sampleRatio.cause).toMatch(expected);
-  });
-
-  it('names an arm with weight 0 that gets units', () => {
-    const arms = [
-      arm('control', costs(50), { weightBps: 10_000 }),
-      arm('treatment', costs(3), { weightBps: 0 }),
-    ];
-    expect(analyse(input([phase(arms)])).sampleRatio).toMatchObject({
-      alarm: true,
-      cause: expect.stringMatching(/weight 0/),
-    });
-  });
-
-  it('does not alarm on the first units of a ramp', () => {
-    const arms = [
-      arm('control', costs(190), { weightBps: 9900 }),
-      arm('treatment', costs(10), { weightBps: 100 }),
-    ];
-    expect(analyse(input([phase(arms)])).sampleRatio.alarm).toBe(false);
-  });
+it('takes any alpha that rules may have', () => {
+  const rules = { ...RULES, alpha: 0.5, guardrails: [{ metric: 'cost_micro_usd_per_request', margin: 0.5 }] };
+  const arms = [arm('control', costs(200)), arm('treatment', costs(200))];
+  expect(analyse(input([phase(arms)], { rules })).treatments[0]!.metrics[1]!.guardrail!.state).toBe('held');
 });
 
 it('says anything in JSON, whatever the units are', () => {

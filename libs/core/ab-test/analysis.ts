@@ -2,11 +2,11 @@ import { fixedHorizon } from '../statistics/fixed-horizon.js';
 import { holm } from '../statistics/holm.js';
 import { wilsonInterval } from '../statistics/wilson.js';
 import type { AbTestInput, ArmInput, PhaseInput } from './ab-test.js';
-import { armAcrossPhases } from './across-phases.js';
+import { armAcrossPhases, largestVariance } from './across-phases.js';
 import { armEstimate } from './arm-estimate.js';
 import { compare, guardrailResult, jsonInterval, type ArmPair } from './comparison.js';
 import { decide, decideAll } from './decision.js';
-import { checkSampleRatio } from './mismatch.js';
+import { checkSampleRatios, sampleRatioNotes, testSampleRatio } from './mismatch.js';
 import { BIN_GROWTH } from '../histogram/log-bins.js';
 import {
   finite,
@@ -16,6 +16,7 @@ import {
   type MetricResult,
   type PhaseResult,
   type Reading,
+  type SampleRatioResult,
   type TreatmentResult,
 } from './results.js';
 import { settleRules, type JudgedMetric, type SettledRules } from './rules.js';
@@ -36,30 +37,22 @@ export function analyse(input: AbTestInput): AbTestAnalysis {
     treatments.map((name) => treatmentResult(name, pairs.get(name)!, rules, treatments.length)),
   );
   const used = new Set(compared.flatMap(({ phases }) => phases));
-  const phases = input.phases.map((phase) =>
-    phaseResult(phase, used.has(phase.splitRevision), input.lagSeconds),
-  );
-  const analysed = phases.filter((phase) => phase.analysed);
-  const sampleRatio = (analysed.find((phase) => phase.sampleRatio.alarm) ?? analysed.at(-1) ?? phases.at(-1))
-    ?.sampleRatio ?? {
-    alarm: false,
-    pValue: 1,
-    statistic: 0,
-    expectedUnits: [],
-    cause: null,
-  };
-  const situation = { rules, input, sampleRatio };
+  const analysed = input.phases.map(({ splitRevision }) => used.has(splitRevision));
+  const ratios = checkSampleRatios(input.phases, input.lagSeconds);
+  const sampleRatio = testSampleRatio(input.phases, ratios, analysed, input.lagSeconds);
+  const phases = input.phases.map((phase, at) => phaseResult(phase, analysed[at]!, ratios[at]!));
+  const situation = { rules, input, sampleRatio, treatments: treatments.length };
   const decided = compared.map((result) => ({
     ...result,
     decision: decide(result, pairs.get(result.arm)!, situation),
   }));
   return {
-    arms: [rules.control, ...treatments].map((name) => armResult(name, input.phases, rules)),
+    arms: armResults([rules.control, ...treatments], input.phases, rules),
     treatments: decided,
     phases,
     sampleRatio,
     decision: decideAll(decided, situation),
-    notes: notesOf(input, rules, phases),
+    notes: [...notesOf(input, rules, phases), ...sampleRatioNotes(input.phases, ratios, sampleRatio)],
   };
 }
 
@@ -154,57 +147,90 @@ function adjustAll(treatments: readonly TreatmentResult[]): TreatmentResult[] {
   }));
 }
 
-function armResult(name: string, phases: readonly PhaseInput[], rules: SettledRules): ArmResult {
+interface ArmPhase {
+  readonly phase: PhaseInput;
+  readonly arm: ArmInput;
+  readonly units: number;
+  readonly returning: number;
+}
+
+function armResults(
+  names: readonly string[],
+  phases: readonly PhaseInput[],
+  rules: SettledRules,
+): ArmResult[] {
+  const own = names.map((name) => servedAlike(name, phases));
+  const live = names.map((name) => (phases.at(-1)?.arms.find(({ arm }) => arm === name)?.weightBps ?? 0) > 0);
+  const metrics = rules.metrics.map((judged) => armMetrics(judged, own, live, rules));
+  return names.map((arm, i) => ({
+    arm,
+    isControl: arm === rules.control,
+    units: own[i]!.reduce((sum, each) => sum + each.arm.units, 0),
+    requests: own[i]!.reduce((sum, each) => sum + each.arm.requests, 0),
+    metrics: metrics.map((ofArms) => ofArms[i]!),
+  }));
+}
+
+/** The phases in which an arm had units and served what it serves now. */
+function servedAlike(name: string, phases: readonly PhaseInput[]): ArmPhase[] {
   const present = phases.flatMap((phase, at) => {
     const arm = phase.arms.find((candidate) => candidate.arm === name);
     if (!arm || arm.units === 0) return [];
     const units = phase.arms.reduce((sum, each) => sum + each.units, 0);
-    return [{ arm, units, returning: at === 0 ? 0 : returningShare(phase) }];
+    return [{ phase, arm, units, returning: at === 0 ? 0 : returningShare(phase) }];
   });
-  const same = present.filter(({ arm }) => arm.chainDigest === present.at(-1)!.arm.chainDigest);
-  return {
-    arm: name,
-    isControl: name === rules.control,
-    units: same.reduce((sum, { arm }) => sum + arm.units, 0),
-    requests: same.reduce((sum, { arm }) => sum + arm.requests, 0),
-    metrics: rules.metrics.map((judged) => armMetric(judged, same, rules)),
-  };
+  return present.filter(({ arm }) => arm.chainDigest === present.at(-1)!.arm.chainDigest);
 }
 
-function armMetric(
+/**
+ * A metric of every arm. Arms that have traffic now are read over the phases in which all of them have a value: they would else differ for
+ * when they had their units. Where there is no such phase, and for other arms, over their own.
+ * @param live whether the arm has traffic now.
+ */
+function armMetrics(
   { metric }: JudgedMetric,
-  phases: readonly { arm: ArmInput; units: number; returning: number }[],
+  arms: readonly (readonly ArmPhase[])[],
+  live: readonly boolean[],
   { alpha }: SettledRules,
-): ArmMetric {
-  const estimates = phases.flatMap((phase) => {
-    const arm = armEstimate(metric, phase.arm);
-    return arm ? [{ ...phase, arm }] : [];
+): ArmMetric[] {
+  const all = arms.map((phases) =>
+    phases.flatMap((each) => {
+      const found = armEstimate(metric, each.arm);
+      return found ? [{ ...each, arm: found }] : [];
+    }),
+  );
+  const seen = all.filter((_, i) => live[i]).map((found) => new Set(found.map(({ phase }) => phase)));
+  return all.map((found, i): ArmMetric => {
+    const shared = live[i] ? found.filter(({ phase }) => seen.every((phases) => phases.has(phase))) : [];
+    const used = shared.length > 0 ? shared : found;
+    const { name, unit } = metric;
+    if (used.length === 0)
+      return { metric: name, unit, value: null, standardError: null, interval: { lower: null, upper: null } };
+    const phases = new Set(used.map(({ phase }) => phase));
+    const beside = all.flat().filter(({ phase }) => phases.has(phase));
+    const effect = armAcrossPhases(used, largestVariance(beside.map(({ arm }) => arm)));
+    const units = used.reduce((sum, { arm }) => sum + arm.units, 0);
+    const interval =
+      metric.kind === 'rate'
+        ? wilsonInterval(Math.min(units, effect.estimate * units), units, alpha)
+        : fixedHorizon(effect, { alpha }).interval;
+    return {
+      metric: name,
+      unit,
+      value: finite(effect.estimate),
+      standardError: finite(effect.standardError),
+      interval: jsonInterval(interval),
+    };
   });
-  const { name, unit } = metric;
-  if (estimates.length === 0)
-    return { metric: name, unit, value: null, standardError: null, interval: { lower: null, upper: null } };
-  const effect = armAcrossPhases(estimates);
-  const units = estimates.reduce((sum, { arm }) => sum + arm.units, 0);
-  const interval =
-    metric.kind === 'rate'
-      ? wilsonInterval(Math.min(units, effect.estimate * units), units, alpha)
-      : fixedHorizon(effect, { alpha }).interval;
-  return {
-    metric: name,
-    unit,
-    value: finite(effect.estimate),
-    standardError: finite(effect.standardError),
-    interval: jsonInterval(interval),
-  };
 }
 
-function phaseResult(phase: PhaseInput, analysed: boolean, lagSeconds: number | undefined): PhaseResult {
+function phaseResult(phase: PhaseInput, analysed: boolean, sampleRatio: SampleRatioResult): PhaseResult {
   return {
     splitRevision: phase.splitRevision,
     startedAt: phase.startedAt,
     endedAt: phase.endedAt,
     arms: phase.arms.map(({ arm, weightBps, units, requests }) => ({ arm, weightBps, units, requests })),
-    sampleRatio: checkSampleRatio(phase, phase.endedAt === null ? lagSeconds : undefined),
+    sampleRatio,
     analysed,
     whyNot: analysed ? null : whyNot(phase),
   };
@@ -229,11 +255,9 @@ function notesOf(
       `${analysed} phases are analysed together: arms are compared within each phase, and the differences averaged by what each phase tells. Sums of phases are never added up.`,
     );
   const returning = phases.slice(1).reduce((sum, phase) => sum + (phase.returningUnits ?? 0), 0);
-  const known = phases.flatMap(({ movedUnits }) => (movedUnits === undefined ? [] : [movedUnits]));
-  const moved = known.length === 0 ? '' : `, ${known.reduce((a, b) => a + b)} of them in another arm`;
   if (returning > 0)
     notes.push(
-      `${returning} units were seen in an earlier phase${moved}. A unit counts once in every phase it was seen in, for the arm it had there; errors allow for phases that share units.`,
+      `${returning} units were seen in an earlier phase. A unit counts once in every phase it was seen in, for the arm it had there; errors allow for phases that share units.`,
     );
   if (metrics.some(({ metric }) => metric.kind === 'quantile'))
     notes.push(

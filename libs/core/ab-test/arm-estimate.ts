@@ -1,4 +1,6 @@
 import { binOf, LAST_BIN, upperEdge, valueAtRank } from '../histogram/log-bins.js';
+import { alwaysValidMultiplier } from '../statistics/always-valid.js';
+import { normalQuantile } from '../statistics/distributions.js';
 import type { Estimate } from '../statistics/estimate.js';
 import { estimate, standardErrorOf } from '../statistics/estimate.js';
 import { quantileEstimate, quantileRanks } from '../statistics/quantile.js';
@@ -23,10 +25,17 @@ export function armEstimate(metric: Metric, arm: ArmInput): ArmEstimate | undefi
   return sums && estimate(metric.kind, sums);
 }
 
+/** What `quantileEstimate` takes the distance of its order statistics for. */
+const ONE_LOOK = normalQuantile(0.975);
+
 /**
  * A quantile and its clustered error from log-spaced histograms of groups of units. Values are taken as spread evenly within their bin,
  * so it is off by less than the bin's 2 %. Groups, not units, are the clusters: units fall into groups by hash, so that sums over groups
  * vary as sums over units do; 64 of them know the variance to about ± 18 %, and Student's t takes account of it.
+ *
+ * The error is the farther one of the two order statistics as many standard errors away as an always-valid interval is wide, divided by
+ * that number. Nearer ones, on both sides together, tell the density at the quantile: nothing, where it lies beside a gap (5 % of the
+ * requests are ten times as slow) that the quantile jumps over by chance. A guardrail then broke in up to half of the A/A tests.
  */
 function quantileOf(
   { level }: QuantileMetric,
@@ -38,9 +47,13 @@ function quantileOf(
   for (const { bins } of histograms) for (const counted of bins) totals[counted[0]]! += counted[1];
   const sorted = [...totals.entries()].filter(([, count]) => count > 0);
   const values = totals.reduce((sum, count) => sum + count, 0);
-  const ranks = quantileRanks(values, level);
+  if (values === 0) return undefined;
+  const multiplier = alwaysValidMultiplier(2 * values);
+  const ranks = quantileRanks(values, level, multiplier);
   if (!ranks) return undefined;
   const quantile = valueAtRank(sorted, values * level);
+  const [below, above] = [valueAtRank(sorted, ranks.lower), valueAtRank(sorted, ranks.upper)];
+  const reach = (Math.max(quantile - below, above - quantile) / multiplier) * ONE_LOOK;
   const at = binOf(quantile);
   const part = (quantile - upperEdge(at - 1)) / (upperEdge(at) - upperEdge(at - 1));
   const groups = histograms.map(({ bins }) => {
@@ -60,8 +73,8 @@ function quantileOf(
     level,
     values,
     quantile,
-    lower: valueAtRank(sorted, ranks.lower),
-    upper: valueAtRank(sorted, ranks.upper),
+    lower: quantile - reach,
+    upper: quantile + reach,
     clusters: {
       units: present.length,
       s: Math.min(

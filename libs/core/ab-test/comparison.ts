@@ -1,13 +1,14 @@
 import { alwaysValid, alwaysValidBound } from '../statistics/always-valid.js';
 import { chanceToWin } from '../statistics/chance-to-win.js';
-import { cupedDifference } from '../statistics/cuped.js';
 import type { Effect, Interval, Scale } from '../statistics/effect.js';
 import { fixedHorizon } from '../statistics/fixed-horizon.js';
 import type { AbTestRules, ArmInput, Guardrail } from './ab-test.js';
-import { acrossPhases, averageEffects, type PhasePair } from './across-phases.js';
-import { armEstimate, type ArmEstimate } from './arm-estimate.js';
+import { acrossPhases } from './across-phases.js';
+import { contrastsOf, measuredPairs, relativeInterval } from './contrasts.js';
 import type { Direction, Metric } from './metrics.js';
 import { finite, type GuardrailResult, type Reading, type ResultInterval } from './results.js';
+
+const HIGHEST_ALPHA = 0.25;
 
 /** Control and a treatment in a phase in which both had traffic. */
 export interface ArmPair {
@@ -24,29 +25,53 @@ export interface Comparison {
 
 type Levels = Required<Pick<AbTestRules, 'alpha' | 'tunedUnits'>>;
 
-/** A metric of a treatment against control's, on both scales. */
+/** A metric of a treatment against control's, on both scales. Proven is the same on both: it is told by the absolute difference. */
 export function compare(
   metric: Metric,
   direction: Direction,
   pairs: readonly ArmPair[],
   levels: Levels,
 ): Comparison {
-  const measured = measuredPairs(metric, pairs);
-  if (measured.length === 0) return { absolute: null, relative: null, cuped: null };
-  const phases = measured.map(({ phase }) => phase);
-  const read = (effect: Effect | undefined) => (effect ? reading(effect, direction, levels) : null);
-  const cuped = adjusted(metric, measured);
-  if (cuped)
-    return {
-      absolute: read(cuped.absolute),
-      relative: read(cuped.relative),
-      cuped: { theta: cuped.theta, varianceReduction: cuped.varianceReduction },
-    };
-  const absolute = acrossPhases(phases, (c, t) => ({ value: t - c, slopes: [-1, 1] }));
-  const relative = acrossPhases(phases, (c, t) =>
-    c === 0 ? undefined : { value: (t - c) / Math.abs(c), slopes: [-t / c ** 2, 1 / Math.abs(c)] },
-  );
-  return { absolute: read(absolute), relative: read(relative), cuped: null };
+  const found = contrastsOf(metric, pairs);
+  if (!found) return { absolute: null, relative: null, cuped: null };
+  const absolute = reading(found.beyond(0), direction, levels);
+  const relative = found.relative && reading(found.relative, direction, levels);
+  return {
+    absolute,
+    relative: relative
+      ? {
+          ...relative,
+          alwaysValid: {
+            ...absolute.alwaysValid,
+            interval: jsonInterval(relativeInterval(found.beyond, levels)),
+          },
+        }
+      : null,
+    cuped: found.cuped,
+  };
+}
+
+/**
+ * Is the treatment's gain proven to be below the minimum effect, and proven to be above its negative? Judged as guardrails are, on
+ * (m_T − m_C) ∓ minimumEffect·|m_C| on the relative scale.
+ * @param alpha of this treatment: the test's, divided by their number.
+ */
+export function withinMinimum(
+  metric: Metric,
+  direction: Direction,
+  pairs: readonly ArmPair[],
+  { scale, minimumEffect, ...levels }: Levels & { readonly scale: Scale; readonly minimumEffect: number },
+): { readonly below: boolean; readonly above: boolean } {
+  const found = contrastsOf(metric, pairs);
+  if (!found) return { below: false, above: false };
+  const interval = (effect: number) => {
+    if (scale === 'relative') return alwaysValid(found.beyond(effect), levels).interval;
+    const absolute = found.beyond(0);
+    return alwaysValid({ ...absolute, estimate: absolute.estimate - effect }, levels).interval;
+  };
+  const less = interval(minimumEffect).upper < 0;
+  const more = interval(-minimumEffect).lower > 0;
+  return direction === 'higher' ? { below: less, above: more } : { below: more, above: less };
 }
 
 /**
@@ -74,76 +99,12 @@ export function guardrailResult(
     },
   );
   if (!beyond) return open;
-  const atLeast = alwaysValidBound(beyond, 'lower', { alpha, tunedUnits });
-  const atMost = alwaysValidBound(beyond, 'upper', { alpha, tunedUnits });
+  // A bound needs less than one half, and is widest just below it.
+  const levels = { alpha: Math.min(alpha, HIGHEST_ALPHA), tunedUnits };
+  const atLeast = alwaysValidBound(beyond, 'lower', levels);
+  const atMost = alwaysValidBound(beyond, 'upper', levels);
   const state = atLeast > 0 ? 'breached' : atMost <= 0 ? 'held' : 'open';
   return { margin, scale, state, beyondAtLeast: finite(atLeast), beyondAtMost: finite(atMost) };
-}
-
-interface MeasuredPair {
-  readonly phase: PhasePair;
-  readonly arms: ArmPair;
-}
-
-/** Phases in which both arms have a value. */
-function measuredPairs(metric: Metric, pairs: readonly ArmPair[]): MeasuredPair[] {
-  return pairs.flatMap((arms) => {
-    const control = armEstimate(metric, arms.control);
-    const treatment = armEstimate(metric, arms.treatment);
-    if (!control || !treatment) return [];
-    const weights = arms.control.weightBps + arms.treatment.weightBps;
-    const treatmentShare = arms.treatment.weightBps / weights;
-    const known = metric.unit === 'ratio' ? allOrNothing(control, treatment) : { control, treatment };
-    return [{ arms, phase: { ...known, treatmentShare, returning: arms.returning } }];
-  });
-}
-
-/**
- * Shares of which one arm has all and the other none do not vary in either, and would never be told apart: a treatment that always fails
- * would never be found. They take the variance of (s + 1)/(n + 2), as if one more unit had gone either way (Laplace).
- */
-function allOrNothing(control: ArmEstimate, treatment: ArmEstimate) {
-  const known = (arm: ArmEstimate): ArmEstimate => {
-    const p = (arm.value * arm.units + 1) / (arm.units + 2);
-    return { ...arm, variance: p * (1 - p) };
-  };
-  const opposite =
-    Math.abs(treatment.value - control.value) === 1 &&
-    [control, treatment].every(({ variance, units }) => variance === 0 || units === 1);
-  return opposite ? { control: known(control), treatment: known(treatment) } : { control, treatment };
-}
-
-/**
- * The difference with CUPED, where every phase has a covariate and it narrows the result. Not where an arm's own variance is not trusted
- * for many looks (few units, a thin rate): CUPED knows no such caution.
- */
-function adjusted(metric: Metric, measured: readonly MeasuredPair[]) {
-  if (metric.kind === 'quantile') return undefined;
-  const { kind, name } = metric;
-  const phases = measured.map(({ phase }) => phase);
-  const plain = acrossPhases(phases, (c, t) => ({ value: t - c, slopes: [-1, 1] }))!;
-  if (plain.cautiousError > plain.standardError || plain.standardError === Infinity) return undefined;
-  const sums = measured.map(({ arms }) => [arms.control.sums[name]!, arms.treatment.sums[name]!] as const);
-  if (
-    sums.some((pair) => pair.some(({ x, xx, yx }) => x === undefined || xx === undefined || yx === undefined))
-  )
-    return undefined;
-  const on = (scale: Scale) => {
-    const effects = sums.map(([control, treatment]) => cupedDifference(kind, control, treatment, scale));
-    const found = effects.filter((effect) => effect !== undefined);
-    if (found.length < effects.length || found.some(({ theta }) => theta === 0)) return undefined;
-    return { effect: averageEffects(found, phases), theta: found.at(-1)!.theta };
-  };
-  const absolute = on('absolute');
-  if (!absolute) return undefined;
-  const varianceReduction = 1 - (absolute.effect.standardError / plain.standardError) ** 2;
-  if (!(varianceReduction > 0)) return undefined;
-  return {
-    absolute: absolute.effect,
-    relative: on('relative')?.effect,
-    theta: absolute.theta,
-    varianceReduction,
-  };
 }
 
 function reading(effect: Effect, direction: Direction, { alpha, tunedUnits }: Levels): Reading {

@@ -1,7 +1,8 @@
 import type { Scale } from '../statistics/effect.js';
 import type { AbTestInput } from './ab-test.js';
 import { armEstimate } from './arm-estimate.js';
-import type { ArmPair } from './comparison.js';
+import { failingArm, fallsWithFailures } from './failing-arm.js';
+import { withinMinimum, type ArmPair } from './comparison.js';
 import type {
   Decision,
   GuardrailResult,
@@ -20,6 +21,8 @@ export interface Situation {
   readonly rules: SettledRules;
   readonly input: AbTestInput;
   readonly sampleRatio: SampleRatioResult;
+  /** How many there are to be told from control. */
+  readonly treatments: number;
 }
 
 /** Units per arm from which on a guardrail may stop a treatment: fewer than a decision to ship needs, for harm is to end early. */
@@ -34,6 +37,7 @@ const SHORTEST_DAYS = 1 / 24;
  * a guardrail is breached → roll back · sample-ratio alarm → no decision · too few units → keep running · primary metric proven worse →
  * roll back · proven better, but by less than the minimum effect, or proven to differ by less than it → roll back · proven better and a
  * guardrail's estimate is beyond its margin → keep running · proven better → ship · maximum duration over → roll back · keep running.
+ * A breach of a cost, latency or token guardrail, and such a primary metric, decide nothing while the arm that looks better fails more.
  * "Proven" is by always-valid inference: looking as often as one likes costs nothing.
  */
 export function decide(result: TreatmentResult, pairs: readonly ArmPair[], situation: Situation): Decision {
@@ -52,7 +56,12 @@ export function decide(result: TreatmentResult, pairs: readonly ArmPair[], situa
   });
   const fewest = Math.min(result.units.control, result.units.treatment);
 
-  const breached = result.metrics.find(({ guardrail }) => guardrail?.state === 'breached');
+  const failing = failingArm(pairs);
+  // The arm that fails looks better by it: what is seen of the metric may be its failures.
+  const isMisled = ({ unit, direction: better }: MetricResult, controlLooksBetter: boolean) =>
+    failing?.isControl === controlLooksBetter && better === 'lower' && fallsWithFailures(unit);
+  const breaches = result.metrics.filter(({ guardrail }) => guardrail?.state === 'breached');
+  const breached = breaches.find((metric) => !isMisled(metric, true));
   if (breached && fewest >= GUARDRAIL_UNITS)
     return say('roll_back', 'guardrail_breached', breachSentence(result.arm, breached, breached.guardrail!));
   if (sampleRatio.alarm)
@@ -60,6 +69,12 @@ export function decide(result: TreatmentResult, pairs: readonly ArmPair[], situa
       'keep_running',
       'sample_ratio_mismatch',
       `Nothing is decided: the units do not fall as the split says (p ${pText(sampleRatio.pValue)}), so no difference can be believed. ${sampleRatio.cause}`,
+    );
+  if (breaches.length > 0 && fewest >= GUARDRAIL_UNITS)
+    return say(
+      'keep_running',
+      'guardrail_open',
+      `Guardrail ${breaches[0]!.metric} is worse than the tolerated ${marginText(breaches[0]!.guardrail!, breaches[0]!.unit)}, but nothing is decided by it: ${failing!.sentence}`,
     );
   if (fewest < rules.minimumUnits || !reading)
     return overdue(situation)
@@ -75,21 +90,35 @@ export function decide(result: TreatmentResult, pairs: readonly ArmPair[], situa
         );
 
   const figures = readingIn(primary, scale, reading, rules.alpha);
-  const gain = gainOf(reading, primary);
-  const proven = reading.alwaysValid.adjustedPValue < rules.alpha;
-  if (proven && gain.estimate < 0)
+  // Proven by the absolute difference on both scales: a ratio to a control that is still uncertain is no safe ground.
+  const gain = gainOf(primary.absolute!, primary);
+  const proven = primary.absolute!.alwaysValid.adjustedPValue < rules.alpha;
+  if (proven && isMisled(primary, gain < 0))
+    // A treatment that fails is not kept for ever; a healthy one is not sent back to a control that does.
+    return !failing!.isControl && overdue(situation)
+      ? say(
+          'roll_back',
+          'maximum_duration',
+          `${lateText(situation)}; ${figures}, but ${failing!.sentence} Keep control.`,
+        )
+      : say('keep_running', 'undecided', `Nothing is decided by ${figures}: ${failing!.sentence}`);
+  if (proven && gain < 0)
     return say(
       'roll_back',
       'worse',
       `"${result.arm}" is worse than control: ${figures}. Send its units back to control.`,
     );
-  const within = scale === rules.scale && gain.upper < rules.minimumEffect;
+  const { metric, direction } = rules.metrics[0]!;
+  const minimum = withinMinimum(metric, direction, pairs, {
+    ...rules,
+    alpha: rules.alpha / situation.treatments,
+  });
   const matters = differenceIn(
     primary.unit,
     scale,
     primary.direction === 'lower' ? -rules.minimumEffect : rules.minimumEffect,
   );
-  if (within && (proven || gain.lower > -rules.minimumEffect))
+  if (scale === rules.scale && minimum.below && (proven || minimum.above))
     return say(
       'roll_back',
       'too_small_to_matter',
@@ -136,7 +165,7 @@ export function decideAll(
   const winners = treatments.filter(({ decision }) => decision.decision === 'ship');
   const gain = ({ metrics: [primary] }: TreatmentResult) => {
     const reading = primary!.relative === null ? primary!.absolute : primary![rules.scale];
-    return gainOf(reading!, primary!).estimate;
+    return gainOf(reading!, primary!);
   };
   const best = winners.reduce<(typeof winners)[number] | undefined>(
     (found, next) => (found && gain(found) >= gain(next) ? found : next),
@@ -168,13 +197,9 @@ export function decideAll(
   };
 }
 
-/** The reading turned so that more is better. */
-function gainOf({ estimate, alwaysValid: { interval } }: Reading, { direction }: MetricResult) {
-  const lower = interval.lower ?? -Infinity;
-  const upper = interval.upper ?? Infinity;
-  return direction === 'higher'
-    ? { estimate, lower, upper }
-    : { estimate: -estimate, lower: -upper, upper: -lower };
+/** The estimate turned so that more is better. */
+function gainOf({ estimate }: Reading, { direction }: MetricResult): number {
+  return direction === 'higher' ? estimate : -estimate;
 }
 
 /** The middle of the bounds lies beyond the margin. */

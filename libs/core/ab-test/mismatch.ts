@@ -1,6 +1,9 @@
-import { sampleRatio } from '../statistics/sample-ratio.js';
+import { chiSquareUpperTail } from '../statistics/distributions.js';
+import { holm } from '../statistics/holm.js';
+import { SAMPLE_RATIO_ALPHA, sampleRatio } from '../statistics/sample-ratio.js';
 import type { ArmInput, PhaseInput } from './ab-test.js';
 import { finite, type SampleRatioResult } from './results.js';
+import { percent } from './words.js';
 
 /** Fewer expected units in an arm, and χ² is no χ²: a ramp's first minutes would alarm by chance. */
 const FEWEST_EXPECTED = 10;
@@ -9,22 +12,146 @@ const LATE_SECONDS = 60;
 /** How much larger a share must be in one arm than in another to be named as a cause. */
 const STRIKING = 0.01;
 
-/** The sample-ratio check of one phase, with the likely cause of an alarm. */
-export function checkSampleRatio(phase: PhaseInput, lagSeconds?: number): SampleRatioResult {
-  const { arms } = phase;
+/** Share of the units that are compared from which on the alarm of one phase is the test's. */
+const TELLING = 0.05;
+
+/**
+ * The sample-ratio check of every phase, with the likely cause of an alarm. Where newcomers are known it counts them: how many units
+ * come back may differ between arms by what the arms did to them, in a healthy split. Alarms are corrected for the phases by Holm.
+ */
+export function checkSampleRatios(phases: readonly PhaseInput[], lagSeconds?: number): SampleRatioResult[] {
+  const found = phases.map((phase) => checked(phase));
+  const adjusted = holm(found.map(({ pValue, fits }) => (fits ? pValue : 1)));
+  return found.map(({ pValue, statistic, expected, counted }, at) => {
+    const phase = phases[at]!;
+    const alarm = adjusted[at]! < SAMPLE_RATIO_ALPHA;
+    const lag = phase.endedAt === null ? lagSeconds : undefined;
+    return {
+      alarm,
+      pValue,
+      statistic: finite(statistic),
+      expectedUnits: phase.arms.map(({ arm }, i) => ({ arm, units: expected[i]! })),
+      cause: alarm ? likelyCause(counted, expected, lag) : null,
+    };
+  });
+}
+
+/** A phase as it is tested: `counted.arms` have newcomers for units. */
+function checked(phase: PhaseInput, byNewcomers = true) {
+  const known = byNewcomers && phase.arms.every(({ newcomers }) => newcomers !== undefined);
+  const arms = phase.arms.map((arm) =>
+    known && arm.weightBps > 0 ? { ...arm, units: arm.newcomers! } : arm,
+  );
+  const counted: PhaseInput = known ? { ...phase, arms, returningUnits: 0 } : phase;
   const found = sampleRatio(
     arms.map(({ units }) => units),
     arms.map(({ weightBps }) => weightBps),
   );
   const fewest = Math.min(...found.expected.filter((units) => units > 0));
-  const alarm = found.alarm && (fewest >= FEWEST_EXPECTED || found.statistic === Infinity);
+  const fits = fewest >= FEWEST_EXPECTED || found.statistic === Infinity;
+  return { ...found, counted, fits };
+}
+
+/**
+ * The test's sample ratio, from the phases that are compared: the alarm of a phase with 5 % of their units or more (an alarm of the first
+ * hour would else stay for good), or that of an arm over all phases together (a small loss in each of many). Without alarm the last phase's.
+ */
+export function testSampleRatio(
+  phases: readonly PhaseInput[],
+  results: readonly SampleRatioResult[],
+  analysed: readonly boolean[],
+  lagSeconds?: number,
+): SampleRatioResult {
+  const compared = phases.flatMap((phase, at) => (analysed[at] ? [{ phase, at }] : []));
+  const unitsOf = ({ arms }: PhaseInput) => arms.reduce((sum, { units }) => sum + units, 0);
+  const whole = compared.reduce((sum, { phase }) => sum + unitsOf(phase), 0);
+  const telling = compared.find(({ phase, at }) => results[at]!.alarm && unitsOf(phase) >= TELLING * whole);
+  if (telling) {
+    const result = results[telling.at]!;
+    const { splitRevision } = telling.phase;
+    return compared.length === 1
+      ? result
+      : { ...result, cause: `In split revision ${splitRevision}: ${result.cause}` };
+  }
+  const together = compared.length > 1 ? pooled(compared.map(({ phase }) => checked(phase))) : undefined;
+  if (together && together.pValue < SAMPLE_RATIO_ALPHA)
+    return {
+      alarm: true,
+      pValue: together.pValue,
+      statistic: finite(together.statistic),
+      expectedUnits: together.phase.arms.map(({ arm }, i) => ({ arm, units: together.expected[i]! })),
+      cause: `Over ${compared.length} phases together: ${likelyCause(together.phase, together.expected, lagSeconds)}`,
+    };
+  const none = { alarm: false, pValue: 1, statistic: 0, expectedUnits: [], cause: null };
+  if (compared.length === 0) return results.at(-1) ?? none;
+  return { ...results[compared.at(-1)!.at]!, alarm: false, cause: null };
+}
+
+/** Each arm's units less those expected, summed over phases, against what chance makes of it; the worst arm, corrected for the arms. */
+function pooled(phases: readonly ReturnType<typeof checked>[]) {
+  const names = [...new Set(phases.flatMap(({ counted }) => counted.arms.map(({ arm }) => arm)))];
+  const sums = names.map((name) => {
+    const parts = phases.flatMap(({ counted, expected }) => {
+      const at = counted.arms.findIndex(({ arm }) => arm === name);
+      if (at === -1 || expected[at] === 0) return [];
+      return [
+        { arm: counted.arms[at]!, expected: expected[at]!, all: expected.reduce((sum, each) => sum + each) },
+      ];
+    });
+    const sum = (of: (part: (typeof parts)[number]) => number) =>
+      parts.reduce((total, part) => total + of(part), 0);
+    const expected = sum((part) => part.expected);
+    const variance = sum((part) => part.expected * (1 - part.expected / part.all));
+    const units = sum(({ arm }) => arm.units);
+    const arm: ArmInput = {
+      arm: name,
+      chainDigest: '',
+      weightBps: 1,
+      units,
+      requests: sum(({ arm: { requests } }) => requests),
+      requestsWithoutUnit: sum(({ arm: { requestsWithoutUnit = 0 } }) => requestsWithoutUnit),
+      errors: sum(({ arm: { errors = 0 } }) => errors),
+      interrupted: sum(({ arm: { interrupted = 0 } }) => interrupted),
+      sums: {},
+    };
+    return { arm, expected, statistic: variance > 0 ? (units - expected) ** 2 / variance : 0 };
+  });
+  const statistic = Math.max(...sums.map((each) => each.statistic));
+  const overrideRequests = phases.reduce((sum, { counted }) => sum + (counted.overrideRequests ?? 0), 0);
   return {
-    alarm,
-    pValue: found.pValue,
-    statistic: finite(found.statistic),
-    expectedUnits: arms.map(({ arm }, i) => ({ arm, units: found.expected[i]! })),
-    cause: alarm ? likelyCause(phase, found.expected, lagSeconds) : null,
+    statistic,
+    pValue: Math.min(1, names.length * chiSquareUpperTail(statistic, 1)),
+    expected: sums.map(({ expected }) => expected),
+    phase: { ...phases.at(-1)!.counted, overrideRequests, arms: sums.map(({ arm }) => arm) },
   };
+}
+
+/** What a reader must know of phases whose alarm is not the test's, and of units that come back unevenly. */
+export function sampleRatioNotes(
+  phases: readonly PhaseInput[],
+  results: readonly SampleRatioResult[],
+  test: SampleRatioResult,
+): string[] {
+  const revisions = (found: readonly PhaseInput[]) =>
+    found.map(({ splitRevision }) => splitRevision).join(', ');
+  const alarmed = test.alarm ? [] : phases.filter((_, at) => results[at]!.alarm);
+  const isAlarm = ({ alarm, fits }: ReturnType<typeof checked>) => alarm && fits;
+  const uneven = phases.filter((phase, at) => {
+    const { counted } = checked(phase);
+    return counted !== phase && !results[at]!.alarm && isAlarm(checked(phase, false));
+  });
+  return [
+    ...(alarmed.length > 0
+      ? [
+          `The units of split revision ${revisions(alarmed)} do not fall as it says; it has too few of all units to matter here.`,
+        ]
+      : []),
+    ...(uneven.length > 0
+      ? [
+          `In split revision ${revisions(uneven)} new units fall as the split says, all units do not: those of one arm come back more often, a carry-over of what the arms did before; a new salt would end it.`,
+        ]
+      : []),
+  ];
 }
 
 interface Clue {
@@ -90,11 +217,11 @@ function pinnedClue({ overrideRequests = 0, arms }: PhaseInput): Clue | undefine
   };
 }
 
-function returningClue({ returningUnits, movedUnits, arms }: PhaseInput): Clue | undefined {
+function returningClue({ returningUnits, arms }: PhaseInput): Clue | undefined {
   const units = arms.reduce((sum, arm) => sum + arm.units, 0);
   if (!returningUnits || returningUnits / units < 0.1) return undefined;
   return {
-    says: `Likely cause: ${percent(returningUnits / units)} of the units were here in an earlier phase (${movedUnits ?? 'some'} of them in another arm), and those of one arm come back more often: a carry-over of the earlier phase, which a new salt would end.`,
+    says: `Likely cause: ${percent(returningUnits / units)} of the units were here in an earlier phase, and those of one arm come back more often: a carry-over of the earlier phase, which a new salt would end.`,
   };
 }
 
@@ -142,8 +269,4 @@ function contrastClue(
 
 function share(part: number | undefined, whole: number): number | undefined {
   return part === undefined || whole === 0 ? undefined : part / whole;
-}
-
-function percent(value: number): string {
-  return `${(100 * value).toFixed(1)} %`;
 }

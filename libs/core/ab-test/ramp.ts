@@ -30,7 +30,12 @@ export interface Weight {
 export type Move =
   | { readonly kind: 'wait'; readonly why: string }
   /** Nothing moves until a person says so. */
-  | { readonly kind: 'pause'; readonly why: string }
+  | {
+      readonly kind: 'pause';
+      readonly why: string;
+      /** What it is for; a person who resumes has seen it, and it does not pause again. */
+      readonly alarms?: readonly string[];
+    }
   /** A new split. `dropped`: treatments that are out for good. `step` of ramps. */
   | {
       readonly kind: 'split';
@@ -48,6 +53,8 @@ export interface SteeringState {
   /** RFC 3339: since when. */
   readonly since: string;
   readonly dropped: readonly string[];
+  /** Alarms that somebody has resumed in spite of. */
+  readonly acknowledged: readonly string[];
 }
 
 /** What is seen of a test now. */
@@ -86,40 +93,58 @@ export function stepShare({ stepsBps, holdoutBps }: RampSettings, step: number):
   return step < 0 ? 0 : Math.min(stepsBps[Math.min(step, stepsBps.length - 1)]!, 10_000 - holdoutBps);
 }
 
+/** The last step that a split has reached: a ramp that goes on from it never takes more than one. −1: none. */
+export function stepReached(
+  settings: RampSettings,
+  { weights, control }: Pick<Sight, 'weights' | 'control'>,
+  dropped: readonly string[],
+): number {
+  const share = shareOf(weights, treatmentsLeft(weights, control, dropped));
+  return settings.stepsBps.findLastIndex((_, step) => stepShare(settings, step) <= share);
+}
+
+function shareOf(weights: readonly Weight[], arms: readonly string[]): number {
+  return weights.reduce((sum, { arm, weightBps }) => sum + (arms.includes(arm) ? weightBps : 0), 0);
+}
+
+function treatmentsLeft(weights: readonly Weight[], control: string, dropped: readonly string[]): string[] {
+  return weights.map(({ arm }) => arm).filter((arm) => arm !== control && !dropped.includes(arm));
+}
+
 /** The next move of a ramp. Harm first, then what must be waited for. */
 export function nextRampMove(settings: RampSettings, state: SteeringState, sight: Sight): Move {
-  const alive = sight.weights
-    .map(({ arm }) => arm)
-    .filter((arm) => arm !== sight.control && !state.dropped.includes(arm));
-  const harm = harmMove(settings, state, sight, alive, (dropped) =>
-    rampWeights(
-      sight.weights.map(({ arm }) => arm),
-      sight.control,
-      dropped,
-      stepShare(settings, state.step),
-    ),
-  );
+  const alive = treatmentsLeft(sight.weights, sight.control, state.dropped);
+  const harm = harmMove(settings, state, sight);
   if (harm) return harm;
   const { step, since } = state;
   const last = settings.stepsBps.length - 1;
   if (step >= last) return { kind: 'wait', why: 'All steps have been taken; decide to end the test.' };
   const notNow = whyNotNow(settings.schedule, sight.now);
   if (notNow !== undefined) return { kind: 'wait', why: notNow };
-  const gate = step < 0 ? undefined : closedGate(settings, since, sight, alive);
+  // Before the first traffic there is nothing to wait for, and nothing to decide by.
+  const isFirst = step < 0 && shareOf(sight.weights, alive) === 0;
+  const gate = isFirst ? undefined : closedGate(settings, since, sight, alive);
   if (gate !== undefined) return { kind: 'wait', why: gate };
-  if (step + 1 < last || last === 0 || settings.lastStepNeeds === 'no_harm')
+  if (step + 1 < last || isFirst || settings.lastStepNeeds === 'no_harm')
     return stepMove(settings, state, sight, step + 1, 'its gates are open.');
-  const { decision } = sight.analysis;
-  if (decision.decision === 'roll_back')
+  const { decision, treatments } = sight.analysis;
+  if (decision.decision === 'roll_back') {
+    const why = `The last step needs a decision to ship, and it is to roll back: ${decision.sentence}`;
+    const alarms = [`roll_back:${sight.revision}`];
+    return isAcknowledged(alarms, state) ? { kind: 'wait', why } : { kind: 'pause', why, alarms };
+  }
+  // One that was dropped for harm may look best by now; it stays out.
+  const winners = treatments.filter((each) => alive.includes(each.arm) && each.decision.decision === 'ship');
+  const winner =
+    winners.find(({ arm }) => arm === decision.arm) ?? (winners.length === 1 ? winners[0] : undefined);
+  if (!winner)
     return {
-      kind: 'pause',
-      why: `The last step needs a decision to ship, and it is to roll back: ${decision.sentence}`,
+      kind: 'wait',
+      why: `The last step needs a decision to ship${state.dropped.length > 0 ? ' a treatment that is left' : ''}. ${decision.sentence}`,
     };
-  if (decision.decision !== 'ship')
-    return { kind: 'wait', why: `The last step needs a decision to ship. ${decision.sentence}` };
   // Of several treatments only the one to ship takes it.
-  const dropped = [...state.dropped, ...alive.filter((arm) => arm !== decision.arm)];
-  return stepMove(settings, { ...state, dropped }, sight, last, decision.sentence);
+  const dropped = [...state.dropped, ...alive.filter((arm) => arm !== winner.arm)];
+  return stepMove(settings, { ...state, dropped }, sight, last, winner.decision.sentence);
 }
 
 /** The move to a step, whatever the gates say. */
@@ -162,28 +187,41 @@ function closedGate(
 
 /**
  * What harm asks for: treatments with a breached guardrail or a primary metric proven worse go (`autoRollBack`), or all stops; a
- * sample-ratio alarm of the split in force pauses. Shared by ramps and adaptive tests.
- * @param without weights without these treatments.
+ * sample-ratio alarm of the split in force pauses, unless somebody has acknowledged it. Shared by ramps and adaptive tests.
  */
 export function harmMove(
   { autoRollBack }: Pick<RampSettings, 'autoRollBack'>,
   state: SteeringState,
-  { analysis, revision }: Pick<Sight, 'analysis' | 'revision'>,
-  alive: readonly string[],
-  without: (dropped: readonly string[]) => readonly Weight[],
+  { analysis, revision, weights, control }: Sight,
 ): Move | undefined {
+  const alive = treatmentsLeft(weights, control, state.dropped);
   const harmful = analysis.treatments.filter(({ arm, decision }) => alive.includes(arm) && isHarm(decision));
   const why = harmful.map(({ decision }) => decision.sentence).join(' ');
-  if (harmful.length > 0 && !autoRollBack) return { kind: 'pause', why };
-  if (harmful.length > 0 && harmful.length === alive.length) return { kind: 'roll_back', why };
-  if (harmful.length > 0) {
+  if (harmful.length > 0 && autoRollBack) {
+    if (harmful.length === alive.length) return { kind: 'roll_back', why };
     const dropped = [...state.dropped, ...harmful.map(({ arm }) => arm)];
-    return { kind: 'split', step: state.step, dropped, weights: without(dropped), why };
+    return { kind: 'split', step: state.step, dropped, weights: withoutArms(weights, control, dropped), why };
   }
+  const harms = harmful.map(({ arm }) => `harm:${revision}:${arm}`);
+  if (!isAcknowledged(harms, state)) return { kind: 'pause', why, alarms: harms };
   const phase = analysis.phases.find(({ splitRevision }) => splitRevision === revision);
-  if (phase?.sampleRatio.alarm)
-    return { kind: 'pause', why: `The units do not fall as the split says. ${phase.sampleRatio.cause}` };
-  return undefined;
+  const mismatch = phase?.sampleRatio.alarm ? [`sample_ratio:${revision}`] : [];
+  if (isAcknowledged(mismatch, state)) return undefined;
+  const cause = phase!.sampleRatio.cause;
+  return { kind: 'pause', why: `The units do not fall as the split says. ${cause}`, alarms: mismatch };
+}
+
+function isAcknowledged(alarms: readonly string[], { acknowledged }: SteeringState): boolean {
+  return alarms.every((alarm) => acknowledged.includes(alarm));
+}
+
+/** What dropped treatments had goes to control: nobody else is given traffic that no gate was asked for. */
+function withoutArms(weights: readonly Weight[], control: string, dropped: readonly string[]): Weight[] {
+  const freed = shareOf(weights, dropped);
+  return weights.map(({ arm, weightBps }) => ({
+    arm,
+    weightBps: arm === control ? weightBps + freed : dropped.includes(arm) ? 0 : weightBps,
+  }));
 }
 
 function isHarm({ reason }: Decision): boolean {

@@ -140,7 +140,7 @@ export interface AbTestAnalysis {
   readonly arms: readonly ArmResult[];
   readonly treatments: readonly (TreatmentResult & { readonly decision: Decision })[];
   readonly phases: readonly PhaseResult[];
-  /** Of the phases that are analysed; the first alarm, or the last phase. */
+  /** Of the phases that are analysed: an alarm that concerns the test, or else the last phase's figures. */
   readonly sampleRatio: SampleRatioResult;
   readonly decision: Decision;
   /** What a reader must know beside the numbers: phases left out, returning units, resolution of quantiles. */

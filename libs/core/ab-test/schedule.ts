@@ -1,6 +1,6 @@
 /** When traffic may be given to treatments. Taking it away is never delayed. */
 export interface Schedule {
-  /** RFC 3339: not before. */
+  /** RFC 3339, with its offset: not before. */
   readonly notBefore?: string;
   /** Absent or empty: at any time. */
   readonly windows?: readonly Window[];
@@ -25,7 +25,8 @@ export function whyNotNow(
   now: string,
 ): string | undefined {
   const at = new Date(now);
-  if (notBefore !== undefined && at.getTime() < Date.parse(notBefore))
+  // A time that cannot be read is not "now".
+  if (notBefore !== undefined && !(at.getTime() >= Date.parse(notBefore)))
     return `It is not to begin before ${notBefore}.`;
   if (windows.length === 0) return undefined;
   const parts = new Map(

@@ -47,6 +47,11 @@ function pIn(p: number): string {
   return p < 0.0001 ? '< 0.0001' : `= ${number(p)}`;
 }
 
+/** 5.3 %. */
+export function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
 export function days(value: number): string {
   if (value < 1 / 24) return 'less than an hour';
   if (value < 2) return `${number(Math.ceil(value * 24))} hours`;

@@ -2,7 +2,7 @@ import type { Problem } from '../content/problems.js';
 import { FEEDBACK_KINDS, type FeedbackEvent, type FeedbackKind } from './feedback-event.js';
 import { Fields, isObject } from './fields.js';
 import { readAbout, type FeedbackAbout } from './read-about.js';
-import { LINK_PREFIX, readEvent, type FeedbackDefaults } from './read-feedback.js';
+import { LINK_PREFIX, readEvent, WRONG_VALUE, type FeedbackDefaults } from './read-feedback.js';
 
 /** What a link lets whoever holds it say: one judgement about one thing, any number of times. */
 export interface FeedbackLink extends FeedbackAbout {
@@ -51,20 +51,17 @@ export function readLink(
 function readValues(fields: Fields, kind: FeedbackKind | null): FeedbackLink['values'] {
   const values = fields.get('values') ?? null;
   if (values === null) return null;
-  const type = kind === 'number' ? 'number' : 'string';
-  const isGood = (value: unknown) =>
-    typeof value === type && String(value).length <= 256 && value !== '' && String(value).isWellFormed();
   if (kind !== 'number' && kind !== 'category')
     fields.refuse('values', 'has no place here: only numbers and categories can be limited to some values');
   else if (
     !Array.isArray(values) ||
     values.length === 0 ||
     values.length > MAX_VALUES ||
-    !values.every(isGood)
+    values.some((value) => WRONG_VALUE[kind](value) !== undefined)
   )
     fields.refuse(
       'values',
-      `must be a list of 1 to ${MAX_VALUES} ${type === 'number' ? 'numbers' : 'texts of at most 256 characters'}`,
+      `must be a list of 1 to ${MAX_VALUES} ${kind === 'number' ? 'numbers' : 'texts of at most 256 bytes'} that an event takes`,
     );
   return values as FeedbackLink['values'];
 }

@@ -4,10 +4,13 @@ import type { Problem } from '../content/problems.js';
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i;
 /** Bytes. */
 const MAX_TIME = 64;
+/** Told of one request: whoever sends more wrong fields than that learns of the others next time. */
+export const MAX_PROBLEMS = 20;
 
 /** The fields of what a caller sent, and what is wrong with them. Null is as good as absent. */
 export class Fields {
   readonly problems: Problem[] = [];
+  private readonly refused = new Set<string>();
 
   constructor(
     private readonly given: Readonly<Record<string, unknown>>,
@@ -24,12 +27,16 @@ export class Fields {
 
   refuse(name: string, message: string): void {
     const path = name === '' ? this.path : `${this.path}/${name}`;
-    if (!this.problems.some((problem) => problem.path === path)) this.problems.push({ path, message });
+    if (this.problems.length >= MAX_PROBLEMS || this.refused.has(path)) return;
+    this.refused.add(path);
+    this.problems.push({ path, message });
   }
 
   refuseUnknown(known: ReadonlySet<string>): void {
-    for (const name of Object.keys(this.given))
+    for (const name of Object.keys(this.given)) {
+      if (this.problems.length >= MAX_PROBLEMS) return;
       if (!known.has(name)) this.refuse(name.slice(0, 100), 'is an unknown field; remove it');
+    }
   }
 
   /** A text of 1 character or more. */

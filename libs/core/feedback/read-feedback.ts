@@ -1,6 +1,6 @@
 import type { Problem } from '../content/problems.js';
 import { nestsTooDeeply } from '../nesting/nesting.js';
-import { Fields, isObject, wrongText } from './fields.js';
+import { Fields, isObject, MAX_PROBLEMS, wrongText } from './fields.js';
 import { readAbout } from './read-about.js';
 import { FEEDBACK_KINDS, FEEDBACK_SOURCES, type FeedbackEvent, type FeedbackKind } from './feedback-event.js';
 
@@ -17,7 +17,6 @@ const MAX_PAIR = 1024;
 const MAX_NUMBER = 1e15;
 /** A judgement of the future would count for ever: it may lie this far ahead, for clocks differ. */
 const MAX_AHEAD_MS = 10 * 60_000;
-const MAX_PROBLEMS = 20;
 
 /** Made by gateways from links, so that nobody else can take them. */
 export const LINK_PREFIX = 'link:';
@@ -59,11 +58,11 @@ export function readFeedback(body: unknown, defaults: FeedbackDefaults): Feedbac
     const reading = readEvent(body, '', defaults);
     return 'eventId' in reading ? { events: [reading] } : reading;
   }
-  const { events, ...others } = body;
-  const unknown = Object.keys(others)[0];
+  const { events } = body;
+  const unknown = Object.keys(body).find((name) => name !== 'events');
   if (unknown !== undefined)
     return refused(
-      `/${unknown}`,
+      `/${unknown.slice(0, 100)}`,
       'is an unknown field beside "events"; put it into each event, or remove it',
     );
   if (!Array.isArray(events) || events.length === 0 || events.length > MAX_EVENTS)
@@ -122,7 +121,10 @@ function readValue(fields: Fields): Pick<FeedbackEvent, 'kind' | 'numberValue' |
     return none;
   }
   const problem = WRONG_VALUE[kind](value);
-  if (problem !== undefined) fields.refuse('value', problem);
+  if (problem !== undefined) {
+    fields.refuse('value', problem);
+    return none;
+  }
   if (typeof value === 'boolean' || typeof value === 'number')
     return { kind, numberValue: Number(value), textValue: null };
   return { kind, numberValue: null, textValue: typeof value === 'string' ? value : JSON.stringify(value) };
@@ -130,7 +132,8 @@ function readValue(fields: Fields): Pick<FeedbackEvent, 'kind' | 'numberValue' |
 
 const KIND_OF: Readonly<Record<string, FeedbackKind>> = { boolean: 'boolean', number: 'number' };
 
-const WRONG_VALUE: Readonly<Record<FeedbackKind, (value: unknown) => string | undefined>> = {
+/** What is wrong with the value of an event of this kind; undefined where nothing is. */
+export const WRONG_VALUE: Readonly<Record<FeedbackKind, (value: unknown) => string | undefined>> = {
   boolean: (value) =>
     typeof value === 'boolean' ? undefined : 'must be true or false, for its kind is "boolean"',
   number: (value) =>
@@ -142,12 +145,20 @@ const WRONG_VALUE: Readonly<Record<FeedbackKind, (value: unknown) => string | un
   correction: (value) => {
     if (typeof value === 'string') return wrongText(value, MAX_TEXT);
     if (typeof value !== 'object') return 'must be the text, object or list that should have been the output';
-    const text = JSON.stringify(value);
-    if (Buffer.byteLength(text) > MAX_TEXT) return `must have at most ${MAX_TEXT} bytes as JSON`;
-    if (nestsTooDeeply(value, text.length)) return 'is nested too deeply';
+    // First, for what is nested too deeply cannot be written as JSON.
+    if (nestsTooDeeply(value, Infinity)) return 'is nested too deeply';
+    if (holdsInfinity(value)) return 'holds a number that is too large; send it as text';
+    if (Buffer.byteLength(JSON.stringify(value)) > MAX_TEXT)
+      return `must have at most ${MAX_TEXT} bytes as JSON`;
     return undefined;
   },
 };
+
+/** JSON says numbers of any size, and what is beyond a double is read as infinite. Written again it would be null. */
+function holdsInfinity(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return value === Infinity || value === -Infinity;
+  return Object.values(value).some(holdsInfinity);
+}
 
 function readMetadata(fields: Fields): string | null {
   const value = fields.get('metadata') ?? null;
@@ -157,7 +168,7 @@ function readMetadata(fields: Fields): string | null {
     return null;
   }
   for (const [name, item] of Object.entries(value)) {
-    const isScalar = typeof item === 'string' || typeof item === 'number' || typeof item === 'boolean';
+    const isScalar = typeof item === 'string' || Number.isFinite(item) || typeof item === 'boolean';
     if (
       !isScalar ||
       wrongText(name, MAX_PAIR) !== undefined ||
@@ -165,9 +176,9 @@ function readMetadata(fields: Fields): string | null {
     ) {
       fields.refuse(
         'metadata',
-        `must be flat: fields of at most ${MAX_PAIR} bytes with texts, numbers or booleans; "${name.slice(0, 50)}" is not`,
+        `must be flat: fields of at most ${MAX_PAIR} bytes with texts, numbers (of a double) or booleans; "${name.slice(0, 50)}" is not`,
       );
-      break;
+      return null;
     }
   }
   return JSON.stringify(value);

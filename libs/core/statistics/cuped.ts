@@ -1,4 +1,4 @@
-import { difference, effectOf, type Effect, type Scale } from './effect.js';
+import { difference, effectOf, type Effect, type Scale, type Share } from './effect.js';
 import { covariateEstimate, estimate, type Estimate, type MetricKind } from './estimate.js';
 import { pooled, type ArmSums } from './sums.js';
 
@@ -60,39 +60,67 @@ export function cupedDifference(
   treatment: ArmSums,
   scale: Scale = 'absolute',
 ): CupedEffect | undefined {
-  const theta = cupedTheta(kind, [control, treatment]);
   const plainC = estimate(kind, control);
   const plainT = estimate(kind, treatment);
   if (plainC === undefined || plainT === undefined) return undefined;
   const plain = difference(plainC, plainT, scale);
   if (plain === undefined) return undefined;
-  const tellsLittle = [plainC, plainT].some((arm) => arm.thin || arm.variance === 0);
-  const c = theta === 0 || tellsLittle ? undefined : covariateEstimate(kind, control);
-  const t = theta === 0 || tellsLittle ? undefined : covariateEstimate(kind, treatment);
-  if (c === undefined || t === undefined) return { ...plain, theta: 0, varianceReduction: 0 };
+  const parts = adjustedParts(kind, control, treatment);
+  if (parts === undefined) return { ...plain, theta: 0, varianceReduction: 0 };
 
-  const adjustedVariance = (arm: typeof c, slope: number) =>
-    Math.max(
-      0,
-      slope ** 2 * arm.variance - 2 * slope * theta * arm.covariance + theta ** 2 * arm.covariateVariance,
-    ) / arm.units;
-  const absolute = [
-    { variance: adjustedVariance(c, 1), units: c.units },
-    { variance: adjustedVariance(t, 1), units: t.units },
-  ];
-  const gap = t.value - c.value - theta * (t.covariateValue - c.covariateValue);
+  const { theta, c, t, gap, shares } = parts;
   const adjusted =
     scale === 'absolute'
-      ? effectOf(gap, absolute)
+      ? effectOf(gap, shares(1))
       : effectOf(
           gap / Math.abs(c.value),
-          [
-            { variance: adjustedVariance(c, t.value / c.value) / c.value ** 2, units: c.units },
-            { variance: adjustedVariance(t, 1) / c.value ** 2, units: t.units },
-          ],
-          absolute,
+          shares(t.value / c.value).map((share) => ({ ...share, variance: share.variance / c.value ** 2 })),
+          shares(1),
         );
   return { ...adjusted, theta, varianceReduction: reduction(plain, adjusted) };
+}
+
+/**
+ * Treatment minus control with CUPED, less a share of control's value: (ȳ_T − θx̄_T) − (ȳ_C − θx̄_C) − share·|ȳ_C|, linear in the arms'
+ * values, so that it holds where control is near 0.
+ * @returns undefined when there is nothing to adjust by, as `cupedDifference` has it.
+ * @throws RangeError as `estimate` does.
+ */
+export function cupedContrast(
+  kind: MetricKind,
+  control: ArmSums,
+  treatment: ArmSums,
+  share: number,
+): Effect | undefined {
+  const parts = adjustedParts(kind, control, treatment);
+  if (parts === undefined) return undefined;
+  const { c, gap, shares } = parts;
+  return effectOf(gap - share * Math.abs(c.value), shares(1 + share * Math.sign(c.value)), shares(1));
+}
+
+/** The adjusted difference and the variances of its arms by control's slope; undefined when there is nothing to adjust by. */
+function adjustedParts(kind: MetricKind, control: ArmSums, treatment: ArmSums) {
+  const plain = [estimate(kind, control), estimate(kind, treatment)];
+  if (plain.some((arm) => arm === undefined || arm.thin || arm.variance === 0)) return undefined;
+  const theta = cupedTheta(kind, [control, treatment]);
+  const c = theta === 0 ? undefined : covariateEstimate(kind, control);
+  const t = theta === 0 ? undefined : covariateEstimate(kind, treatment);
+  if (c === undefined || t === undefined) return undefined;
+  const share = (arm: typeof c, slope: number): Share => ({
+    variance:
+      Math.max(
+        0,
+        slope ** 2 * arm.variance - 2 * slope * theta * arm.covariance + theta ** 2 * arm.covariateVariance,
+      ) / arm.units,
+    units: arm.units,
+  });
+  return {
+    theta,
+    c,
+    t,
+    gap: t.value - c.value - theta * (t.covariateValue - c.covariateValue),
+    shares: (slope: number) => [share(c, slope), share(t, 1)],
+  };
 }
 
 function reduction(plain: Effect, adjusted: Effect): number {

@@ -9,7 +9,7 @@ export interface QuantileSums {
   readonly values: number;
   /** The value at rank ⌈values · level⌉. */
   readonly quantile: number;
-  /** The values at the ranks that `quantileRanks` gives. */
+  /** The values at the ranks that `quantileRanks` gives for 95 %. */
   readonly lower: number;
   readonly upper: number;
   /** Absent when every unit has one value. */
@@ -30,17 +30,22 @@ export interface QuantileClusters {
 const Z = normalQuantile(0.975);
 
 /**
- * Ranks (1-based, not rounded: take ⌊lower⌋ and ⌈upper⌉, or interpolate) of the order statistics that enclose the quantile with 95 %:
+ * Ranks (1-based, not rounded: take ⌊lower⌋ and ⌈upper⌉, or interpolate) of the order statistics that enclose the quantile:
  * values · (ν ± z·√(ν(1 − ν)/values)).
+ * @param z 1.96 (95 %) unless said.
  * @returns undefined while there are too few values for both ranks to exist: up to z²·ν/(1 − ν) (73 for p95, 381 for p99).
  * @throws RangeError for a level outside 0…1 or a broken count.
  */
-export function quantileRanks(values: number, level: number): { lower: number; upper: number } | undefined {
+export function quantileRanks(
+  values: number,
+  level: number,
+  z: number = Z,
+): { lower: number; upper: number } | undefined {
   requireInside('A quantile level', level, 0, 1);
   if (!Number.isInteger(values) || values < 0)
     throw new RangeError(`The number of values must be an integer, 0 or more; it is ${values}.`);
-  if (values <= Z ** 2 * Math.max(level / (1 - level), (1 - level) / level)) return undefined;
-  const reach = Z * Math.sqrt((level * (1 - level)) / values);
+  if (values <= z ** 2 * Math.max(level / (1 - level), (1 - level) / level)) return undefined;
+  const reach = z * Math.sqrt((level * (1 - level)) / values);
   return { lower: values * (level - reach), upper: values * (level + reach) };
 }
 

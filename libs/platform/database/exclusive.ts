@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import type { DataSource } from 'typeorm';
 
 /**
@@ -12,8 +13,9 @@ export async function exclusively<T>(
 ): Promise<T | undefined> {
   const runner = database.createQueryRunner();
   const lost = new AbortController();
-  const client = (await runner.connect()) as { once(event: 'end', told: () => void): void };
-  client.once('end', () => lost.abort(new Error(`The lock "${name}" was lost with its connection.`)));
+  const client: Pick<EventEmitter, 'once' | 'off'> = await runner.connect();
+  const lose = () => lost.abort(new Error(`The lock "${name}" was lost with its connection.`));
+  client.once('end', lose);
   try {
     const [lock] = (await runner.query('SELECT pg_try_advisory_lock(hashtext($1)) AS held', [name])) as {
       held: boolean;
@@ -25,6 +27,7 @@ export async function exclusively<T>(
       if (!lost.signal.aborted) await runner.query('SELECT pg_advisory_unlock(hashtext($1))', [name]);
     }
   } finally {
+    client.off('end', lose); // the connection is used on
     await runner.release();
   }
 }

@@ -8,6 +8,8 @@ import type { FeedbackMetrics } from './feedback.metrics.js';
 import type { FeedbackSpool, SpooledFeedback } from './feedback-spool.js';
 
 const BATCH_EVENTS = 2000;
+/** Of one statement. On its way to PostgreSQL a judgement takes several times its size in memory. */
+const BATCH_BYTES = 8 * 1024 * 1024;
 /** Longest an event waits for others before it is sent. */
 const BATCH_DELAY_MS = 200;
 const FIRST_RETRY_MS = 100;
@@ -67,12 +69,11 @@ export class FeedbackShipper {
 
   private async ship(): Promise<'nothing' | 'shipped' | 'failed'> {
     try {
-      if (this.unsent.length === 0) this.unsent = await this.spool.read(BATCH_EVENTS);
+      if (this.unsent.length === 0) this.unsent = await this.spool.read(BATCH_EVENTS, BATCH_BYTES);
       if (this.unsent.length === 0) return 'nothing';
       const events = this.unsent.flatMap((record) => record.events);
-      const refused = await storeOrDivide(events, (some) =>
-        this.database.query({ ...STORE_FEEDBACK, values: storeFeedbackValues(some) }),
-      );
+      const refused: Refused<ReceivedFeedback>[] = [];
+      for (const batch of cut(events)) refused.push(...(await storeOrDivide(batch, this.store)));
       if (refused.length > 0) await this.quarantine(refused);
       this.metrics.shipped.inc(events.length - refused.length);
       this.spool.settle(this.unsent);
@@ -89,6 +90,9 @@ export class FeedbackShipper {
     }
   }
 
+  private readonly store = (events: readonly ReceivedFeedback[]) =>
+    this.database.query({ ...STORE_FEEDBACK, values: storeFeedbackValues(events) });
+
   private async quarantine(refused: readonly Refused<ReceivedFeedback>[]): Promise<void> {
     const lines = refused.map(({ row, error }) => JSON.stringify({ error: error.message, ...row }));
     await appendFile(this.quarantineFile, `${lines.join('\n')}\n`, { mode: 0o600 });
@@ -103,4 +107,25 @@ export class FeedbackShipper {
   private async pause(ms: number): Promise<void> {
     await sleep(ms, undefined, { signal: this.stopping.signal }).catch(() => undefined);
   }
+}
+
+/** Into what one statement takes: a single request may bring more. */
+function* cut(events: readonly ReceivedFeedback[]): Generator<ReceivedFeedback[]> {
+  let batch: ReceivedFeedback[] = [];
+  let bytes = 0;
+  for (const event of events) {
+    const size = sizeOf(event);
+    if (batch.length > 0 && bytes + size > BATCH_BYTES) {
+      yield batch;
+      [batch, bytes] = [[], 0];
+    }
+    batch.push(event);
+    bytes += size;
+  }
+  yield batch;
+}
+
+/** Of what can be long in it, in bytes. */
+function sizeOf({ textValue, comment, metadata }: ReceivedFeedback): number {
+  return [textValue, comment, metadata].reduce((sum, text) => sum + Buffer.byteLength(text ?? ''), 0);
 }

@@ -93,17 +93,24 @@ export class FeedbackSpool {
     this.onWritten();
   }
 
-  /** The next records, up to about `maxEvents`. None: there are none now. One caller at a time. */
-  async read(maxEvents: number): Promise<SpooledFeedback[]> {
+  /**
+   * The next records, until these are `maxEvents` or `maxBytes` or a little more. None: there are none now. One caller at a time.
+   * @throws where none can be read although there are some; asked again, it tries again.
+   */
+  async read(maxEvents: number, maxBytes: number): Promise<SpooledFeedback[]> {
     const read: SpooledFeedback[] = [];
-    for (let events = 0; events < maxEvents;) {
-      const walked = await this.walk.next();
+    for (let events = 0, bytes = 0; events < maxEvents && bytes < maxBytes;) {
+      const walked = await this.walk.next().catch((error: unknown) => {
+        // The walk is beyond those that were read: nobody would read them again before the next start.
+        if (read.length === 0) throw error;
+      });
       if (!walked) break;
       const { segment, record } = walked;
       if (segment.unread) segment.live++;
       const batch = { segment, events: JSON.parse(record.request!.toString()) as ReceivedFeedback[] };
       read.push(batch);
       events += batch.events.length;
+      bytes += record.request!.length;
     }
     return read;
   }

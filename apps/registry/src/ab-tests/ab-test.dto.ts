@@ -175,7 +175,7 @@ export class CreateAbTestDto {
   @IfSent()
   @IsNumber()
   @Min(0.0001)
-  @Max(0.5)
+  @Max(0.2, { message: 'must not be greater than 0.2: a test that errs more often proves nothing' })
   alpha?: number;
 
   @ApiPropertyOptional({ description: 'Chance to find the minimum effect if it is there.', default: 0.8 })

@@ -78,10 +78,13 @@ export async function readPhases(tx: EntityManager, test: AbTest): Promise<Phase
        FROM ab_test_histogram WHERE test = $1`,
     [test.serial],
   );
+  const exposuresOf = Map.groupBy(exposures, ({ revision }) => revision);
+  const sumsOf = Map.groupBy(sums, keyOf);
+  const histogramsOf = Map.groupBy(histograms, keyOf);
   return splits.map((split, at) => {
     const next = splits[at + 1];
     const { revision } = split;
-    const exposed = exposures.filter((row) => row.revision === revision);
+    const exposed = exposuresOf.get(revision) ?? [];
     const total = (of: (row: ExposureRow) => number) => exposed.reduce((sum, row) => sum + of(row), 0);
     const strangers = exposed.filter(
       ({ arm, units }) => units > 0 && !split.arms.some(({ name }) => name === arm),
@@ -92,20 +95,20 @@ export async function readPhases(tx: EntityManager, test: AbTest): Promise<Phase
       startedAt: startedAt.toISOString(),
       endedAt: (next?.createdAt ?? test.stoppedAt)?.toISOString() ?? null,
       arms: split.arms.map(({ name, weightBps, digest }): ArmInput => {
-        const isOfArm = (row: { revision: number; arm: string }) =>
-          row.revision === revision && row.arm === name;
-        const seen = exposed.find(isOfArm);
+        const key = keyOf({ revision, arm: name });
+        const seen = exposed.find(({ arm }) => arm === name);
         return {
           arm: name,
           chainDigest: digest,
           weightBps,
           units: seen?.units ?? 0,
+          newcomers: seen?.newcomers ?? 0,
           requests: seen?.requests ?? 0,
           requestsWithoutUnit: seen?.without_unit ?? 0,
           errors: seen?.errors ?? 0,
           interrupted: seen?.interrupted ?? 0,
-          sums: sumsOfArm(sums.filter(isOfArm), seen?.units ?? 0, test.metrics),
-          histograms: histogramsOf(histograms.filter(isOfArm)),
+          sums: sumsOfArm(sumsOf.get(key) ?? [], seen?.units ?? 0, test.metrics),
+          histograms: groupHistograms(histogramsOf.get(key) ?? []),
         };
       }),
       strangers: Object.fromEntries(strangers.map(({ arm, units }) => [arm, units])),
@@ -126,6 +129,10 @@ export async function readPhases(tx: EntityManager, test: AbTest): Promise<Phase
       },
     };
   });
+}
+
+function keyOf({ revision, arm }: { revision: number; arm: string }): string {
+  return `${revision} ${arm}`;
 }
 
 function sumsOfArm(
@@ -149,7 +156,7 @@ function sumsOfArm(
   return found;
 }
 
-function histogramsOf(rows: readonly HistogramRow[]): Partial<Record<HistogramFact, GroupHistogram[]>> {
+function groupHistograms(rows: readonly HistogramRow[]): Partial<Record<HistogramFact, GroupHistogram[]>> {
   const found: Partial<Record<HistogramFact, GroupHistogram[]>> = {};
   for (const { fact, group, bins, requests } of rows)
     (found[fact] ??= []).push({ group, bins: bins.map((bin, at) => [bin, requests[at]!]) });

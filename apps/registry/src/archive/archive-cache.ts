@@ -83,13 +83,14 @@ export class ArchiveCache {
 
   private async makeRoom(bytes: number): Promise<void> {
     const names = (await readdir(this.directory)).filter((name) => name.endsWith('.parquet'));
-    const files = await Promise.all(
+    const found = await Promise.all(
       names.map(async (name) => {
         const path = join(this.directory, name);
-        const { size, mtimeMs } = await stat(path);
-        return { path, size, mtimeMs, sha256: name.slice(0, -'.parquet'.length) };
+        const file = await stat(path).catch(unlessGone);
+        return file && { path, ...file, sha256: name.slice(0, -'.parquet'.length) };
       }),
     );
+    const files = found.filter((file) => file !== undefined);
     let total = files.reduce((sum, { size }) => sum + size, bytes);
     for (const { path, size, sha256 } of files.toSorted((a, b) => a.mtimeMs - b.mtimeMs)) {
       if (total <= this.maxBytes) return;
@@ -100,10 +101,15 @@ export class ArchiveCache {
   }
 }
 
-/** @returns the SHA-256 of what was written. */
+/** Others make room too. */
+function unlessGone(error: unknown): undefined {
+  if ((error as { code?: string }).code !== 'ENOENT') throw error;
+}
+
+/** @returns the SHA-256 of what was written, which is on the disk by then. */
 async function save(body: Readable, path: string): Promise<string> {
   const hash = createHash('sha256');
-  await pipeline(body, hashing(hash), createWriteStream(path, { mode: 0o600 }));
+  await pipeline(body, hashing(hash), createWriteStream(path, { mode: 0o600, flush: true }));
   return hash.digest('hex');
 }
 

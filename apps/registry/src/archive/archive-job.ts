@@ -1,4 +1,3 @@
-import type { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   Inject,
@@ -10,6 +9,7 @@ import {
 import { Counter, Gauge } from 'prom-client';
 import { DataSource } from 'typeorm';
 import type { Settings } from '#libs/platform/config/settings.js';
+import { exclusively } from '#libs/platform/database/exclusive.js';
 import { SETTINGS_TOKEN } from '../settings.module.js';
 import { Telemetry } from '../telemetry/telemetry.js';
 import { ArchiveRows } from './archive-rows.js';
@@ -95,33 +95,21 @@ export class ArchiveJob implements OnApplicationBootstrap, OnModuleDestroy {
    * @returns how many days that were.
    */
   async archiveDue(before: Date): Promise<number> {
-    const runner = this.database.createQueryRunner();
-    // The lock is its connection's: whoever loses it must not go on.
-    const lock = new AbortController();
-    const signal = AbortSignal.any([lock.signal, this.stop.signal]);
-    const client: Pick<EventEmitter, 'on' | 'off'> = await runner.connect();
-    const lose = () => lock.abort(new Error('The lock of the archive was lost with its connection.'));
-    client.on('end', lose);
-    try {
-      const [held] = await runner.manager.query<{ held: boolean }[]>(
-        `SELECT pg_try_advisory_lock(hashtext('catena_archive')) AS held`,
-      );
-      if (!held!.held) return 0;
+    const done = await exclusively(this.database, 'catena_archive', async (lost) => {
+      const signal = AbortSignal.any([lost, this.stop.signal]);
       const days = await this.rows.listDue(before.toISOString().slice(0, 10));
       this.due.set(days.length);
-      let done = 0;
+      let archived = 0;
       for (const day of days) {
+        signal.throwIfAborted();
         const rows = await this.archiver.archive(day, signal);
         if (rows === undefined) continue;
         this.archived.inc(rows);
-        this.due.set(days.length - ++done);
+        this.due.set(days.length - ++archived);
         this.logger.log(`Archived ${rows} inferences of ${day}.`);
       }
-      return done;
-    } finally {
-      client.off('end', lose);
-      if (!lock.signal.aborted) await runner.query(`SELECT pg_advisory_unlock(hashtext('catena_archive'))`);
-      await runner.release();
-    }
+      return archived;
+    });
+    return done ?? 0;
   }
 }

@@ -17,7 +17,7 @@ export interface ArchiveStatement {
   readonly values: readonly unknown[];
 }
 
-type Ask = <R>(statement: ArchiveStatement) => Promise<R[]>;
+export type Ask = <R>(statement: ArchiveStatement) => Promise<R[]>;
 
 interface Range {
   readonly from: Date;
@@ -49,6 +49,7 @@ export class ArchiveReader {
    * archive has whole. A row that both have is given once.
    * @param fromPostgres the first `limit` there, read before.
    * @param read asks for the first `limit` rows of `inference`, newest first.
+   * @param gone ends the work; all files together have the time of one question.
    */
   async newest<Row extends { id: string }>(
     workspaceId: string,
@@ -56,18 +57,21 @@ export class ArchiveReader {
     limit: number,
     fromPostgres: readonly Row[],
     read: (query: Ask) => Promise<Row[]>,
+    gone?: AbortSignal,
   ): Promise<Row[]> {
-    let found = [...fromPostgres];
-    for (const file of await this.rows.listArchivedOnly(workspaceId, range)) {
-      // Files come latest first: what is left is older than all that there is room for.
-      if (found.length >= limit && timeOf(found.at(-1)!.id) > file.maxStartedAt.getTime()) break;
-      const known = new Set(found.map(({ id }) => id));
-      const archived = await this.over(file, read);
-      found = [...found, ...archived.filter(({ id }) => !known.has(id))]
-        .toSorted((a, b) => (a.id < b.id ? 1 : -1))
-        .slice(0, limit);
-    }
-    return found;
+    return this.duck.limited(async (until) => {
+      let found = [...fromPostgres];
+      for (const file of await this.rows.listArchivedOnly(workspaceId, range)) {
+        // Files come latest first: what is left is older than all that there is room for.
+        if (found.length >= limit && timeOf(found.at(-1)!.id) > file.maxStartedAt.getTime()) break;
+        const known = new Set(found.map(({ id }) => id));
+        const archived = await this.over(file, read, until);
+        found = [...found, ...archived.filter(({ id }) => !known.has(id))]
+          .toSorted((a, b) => (a.id < b.id ? 1 : -1))
+          .slice(0, limit);
+      }
+      return found;
+    }, gone);
   }
 
   /** Rows of a statement over what the archive has of the inference with this id, whether PostgreSQL has it or not. */
@@ -77,11 +81,13 @@ export class ArchiveReader {
     workspaceId: string,
     statement: ArchiveStatement,
   ): Promise<Row[]> {
-    for (const file of await this.rows.listAt(table, workspaceId, new Date(timeOf(id)))) {
-      const found = await this.over(file, (query) => query<Row>(statement));
-      if (found.length > 0) return found;
-    }
-    return [];
+    return this.duck.limited(async (until) => {
+      for (const file of await this.rows.listAt(table, workspaceId, new Date(timeOf(id)))) {
+        const found = await this.over(file, (query) => query<Row>(statement), until);
+        if (found.length > 0) return found;
+      }
+      return [];
+    });
   }
 
   /**
@@ -132,17 +138,28 @@ export class ArchiveReader {
       newPath: () => this.duck.newPath('csv'),
     });
     const copied: CsvPart[] = [];
-    for await (const part of parts) copied.push(part);
-    return copied;
+    try {
+      for await (const part of parts) copied.push(part);
+      return copied;
+    } catch (error) {
+      await Promise.all(copied.map(({ path }) => rm(path, { force: true })));
+      throw error;
+    }
   }
 
-  private over<Row>(file: ArchiveFile, read: (query: Ask) => Promise<Row[]>): Promise<Row[]> {
-    return this.duck.ask((duck) =>
-      this.cache.use(file, async (path) => {
-        await duck.query(POSTGRES_FUNCTIONS);
-        await nameTable(duck, file.tableName, path);
-        return read(({ text, values }) => duck.query(text, values));
-      }),
+  private over<Row>(
+    file: ArchiveFile,
+    read: (query: Ask) => Promise<Row[]>,
+    until: AbortSignal,
+  ): Promise<Row[]> {
+    return this.duck.ask(
+      (duck) =>
+        this.cache.use(file, async (path) => {
+          await duck.query(POSTGRES_FUNCTIONS);
+          await nameTable(duck, file.tableName, path);
+          return read(({ text, values }) => duck.query(text, values));
+        }),
+      until,
     );
   }
 }

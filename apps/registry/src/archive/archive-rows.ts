@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { ArchiveTable } from './archive-tables.js';
@@ -23,6 +24,8 @@ export interface Closing {
   readonly day: string;
   readonly from: number;
   readonly to: number;
+  /** Id of the attempt to write them. */
+  readonly attempt: string;
 }
 
 const FILE_COLUMNS = `
@@ -63,35 +66,45 @@ export class ArchiveRows {
   }
 
   /**
-   * Settles which rows of a day are written. An attempt that did not end is taken up with the rows it had.
+   * Settles which rows of a day are written, and makes this attempt the current one. An attempt that did not end is taken
+   * up with the rows it had.
    * @returns undefined while a transaction still runs that may yet bring rows before those there are.
    */
   async plan(day: string): Promise<Closing | undefined> {
     const [closing] = await this.database.query<Closing[]>(
-      `INSERT INTO archive_day AS d (day, closing_to, partition)
-       SELECT $1::date, s.settled, to_regclass('inference_' || to_char($1::date, 'YYYYMMDD'))
+      `INSERT INTO archive_day AS d (day, closing_to, partition, attempt)
+       SELECT $1::date, s.settled, to_regclass('inference_' || to_char($1::date, 'YYYYMMDD')), $2::uuid
          FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint + catena_arrival_offset() AS settled) s
         WHERE NOT EXISTS (SELECT FROM inference i
                            WHERE i.started_at >= $1::date::timestamp AT TIME ZONE 'UTC'
                              AND i.started_at < ($1::date + 1)::timestamp AT TIME ZONE 'UTC' AND i.arrived >= s.settled)
-       ON CONFLICT (day) DO UPDATE SET closing_to = coalesce(d.closing_to, excluded.closing_to)
-       RETURNING day::text, arrived_to AS "from", closing_to AS "to"`,
-      [day],
+       ON CONFLICT (day) DO UPDATE SET closing_to = coalesce(d.closing_to, excluded.closing_to), attempt = excluded.attempt
+       RETURNING day::text, arrived_to AS "from", closing_to AS "to", attempt`,
+      [day, randomUUID()],
     );
     return closing;
   }
 
   /** Makes the files part of the archive, all of them or none. @throws Error where another registry has been faster. */
-  async commit({ day, from, to }: Closing, files: readonly ArchiveFile[]): Promise<void> {
+  async commit({ day, from, to, attempt }: Closing, files: readonly ArchiveFile[]): Promise<void> {
     await this.database.transaction(async (tx) => {
       const [, changed] = await tx.query<[unknown, number]>(
-        `UPDATE archive_day SET arrived_to = $3, closing_to = NULL, archived_at = now()
-          WHERE day = $1 AND arrived_to = $2 AND closing_to = $3`,
-        [day, from, to],
+        `UPDATE archive_day SET arrived_to = $3, closing_to = NULL, attempt = NULL, archived_at = now()
+          WHERE day = $1 AND arrived_to = $2 AND closing_to = $3 AND attempt = $4`,
+        [day, from, to, attempt],
       );
-      if (changed !== 1) throw new Error(`Day ${day} was archived by another registry meanwhile.`);
+      if (changed !== 1) throw superseded(day);
       for (const file of files) await insert(tx, file);
     });
+  }
+
+  /** @throws Error where another attempt has begun since, or it has ended: this one may not be committed any more. */
+  async requireCurrent({ day, attempt }: Closing): Promise<void> {
+    const found = await this.database.query<unknown[]>(
+      'SELECT FROM archive_day WHERE day = $1 AND attempt = $2',
+      [day, attempt],
+    );
+    if (found.length === 0) throw superseded(day);
   }
 
   /** Workspaces that have rows of a closing. */
@@ -150,6 +163,10 @@ export function arrivedInDay(day: string, from: number, to: number): string {
   const at = (ms: number) => `'${new Date(ms).toISOString()}'::timestamptz`;
   return `i.started_at >= ${at(start)} AND i.started_at < ${at(start + 86_400_000)}
           AND i.arrived >= ${from} AND i.arrived < ${to}`;
+}
+
+function superseded(day: string): Error {
+  return new Error(`Day ${day} is being archived by another registry meanwhile, or was.`);
 }
 
 async function insert(tx: EntityManager, file: ArchiveFile): Promise<void> {

@@ -128,6 +128,7 @@ export function dayPrefix(table: ArchiveTable['name'], workspaceId: string, day:
   return `archive/${table}/workspace=${workspaceId}/date=${day}/`;
 }
 
-export function partKey(prefix: string, part: number): string {
-  return `${prefix}part-${String(part).padStart(5, '0')}.parquet`;
+/** @param attempt one of its own for every attempt: none writes, or removes, what is another's. */
+export function partKey(prefix: string, part: number, attempt: string): string {
+  return `${prefix}part-${String(part).padStart(5, '0')}-${attempt}.parquet`;
 }

@@ -44,8 +44,9 @@ interface Place {
 /**
  * Writes days to the archive. Each attempt first settles, in PostgreSQL, which rows it takes, writes all of them as
  * objects no reader of the manifest sees, and then makes them part of it in one transaction: whenever it dies, the
- * next attempt overwrites the objects with the same rows.
- * Its caller sees to it that there is one at a time.
+ * next attempt writes the same rows again.
+ * Its caller sees to it that there is one at a time. One that goes on all the same, because it does not know yet that it
+ * has lost its lock, does no harm: keys have the attempt's own id, and PostgreSQL knows whose turn it is.
  */
 @Injectable()
 export class Archiver {
@@ -93,7 +94,7 @@ export class Archiver {
     const prefix = dayPrefix(table.name, workspaceId, closing.day);
     const present = await this.rows.listDay(table.name, workspaceId, closing.day);
     const place: Place = { table, workspaceId, closing, prefix, present };
-    await this.removeLeftovers(place);
+    await this.removeLeftovers(place, signal);
     await this.onStep('leftovers removed');
     const files: ArchiveFile[] = [];
     const { day, from, to } = closing;
@@ -114,8 +115,13 @@ export class Archiver {
     };
     try {
       for await (const csv of copied) {
-        await written();
-        await this.onStep('rows copied');
+        try {
+          await written();
+          await this.onStep('rows copied');
+        } catch (error) {
+          await rm(csv.path, { force: true });
+          throw error;
+        }
         writing = this.writePart(place, csv, present.length + files.length, signal);
         writing.catch(() => undefined); // thrown where it is awaited
       }
@@ -125,11 +131,20 @@ export class Archiver {
     return files;
   }
 
-  /** An attempt that died may have left parts; those of the manifest stay. */
-  private async removeLeftovers({ prefix, present }: Place): Promise<void> {
+  /**
+   * An attempt that died may have left parts; those of the manifest stay. What was there before this attempt was seen to
+   * be the current one belongs to none that comes after it, and none before it can be committed any more.
+   */
+  private async removeLeftovers({ prefix, present, closing }: Place, signal: AbortSignal): Promise<void> {
     const known = new Set(present.map(({ objectKey }) => objectKey));
-    for (const { name } of await this.store.listDirectory(prefix, MAX_PARTS))
-      if (!known.has(prefix + name)) await this.store.remove(prefix + name);
+    const listed = await this.store.listDirectory(prefix, MAX_PARTS);
+    const leftovers = listed.map(({ name }) => prefix + name).filter((key) => !known.has(key));
+    if (leftovers.length === 0) return;
+    await this.rows.requireCurrent(closing);
+    for (const key of leftovers) {
+      signal.throwIfAborted();
+      await this.store.remove(key);
+    }
   }
 
   /** @returns undefined where all of its rows were archived before. */
@@ -139,24 +154,23 @@ export class Archiver {
     part: number,
     signal: AbortSignal,
   ): Promise<ArchiveFile | undefined> {
-    const path = await this.duck.newPath('parquet');
+    const { workspaceId, closing, table } = place;
+    const path = `${csv.path}.parquet`;
     try {
-      const written = await this.convert(place, csv, path);
+      const written = await this.convert(place, csv, path, signal);
       await rm(csv.path);
       await this.onStep('part written');
       // CSV is nobody's format: what DuckDB made of it is counted.
       if (place.present.length === 0 && written.rows !== csv.rows)
         throw new Error(`A part of ${place.prefix} has ${written.rows} rows in the place of ${csv.rows}.`);
       if (written.rows === 0) return undefined;
-      signal.throwIfAborted();
       const sha256 = await digestOfFile(path);
       const { size: sizeBytes } = await stat(path);
-      const objectKey = partKey(place.prefix, part);
-      await this.store.write(objectKey, createReadStream(path), sizeBytes);
+      const objectKey = partKey(place.prefix, part, closing.attempt);
+      await this.upload(closing, objectKey, path, sizeBytes, signal);
       await this.onStep('part uploaded');
       await this.verify(objectKey, sha256);
       await this.onStep('part verified');
-      const { workspaceId, closing, table } = place;
       return {
         objectKey,
         workspaceId,
@@ -176,18 +190,39 @@ export class Archiver {
     }
   }
 
-  private async convert({ table, present }: Place, csv: CsvPart, path: string) {
+  private async convert({ table, present }: Place, csv: CsvPart, path: string, signal: AbortSignal) {
     const rows = csvRows(csv, table.columns);
-    return this.duck.work((duck) =>
-      this.withPaths(present, [], (paths) =>
-        writeParquet(
-          duck,
-          paths.length === 0 ? rows : `(FROM ${rows} ANTI JOIN ${parquetRows(paths)} USING (${table.id}))`,
-          csv,
-          path,
+    return this.duck.work(
+      (duck) =>
+        this.withPaths(present, [], (paths) =>
+          writeParquet(
+            duck,
+            paths.length === 0 ? rows : `(FROM ${rows} ANTI JOIN ${parquetRows(paths)} USING (${table.id}))`,
+            csv,
+            path,
+          ),
         ),
-      ),
+      signal,
     );
+  }
+
+  /** Leaves nothing of an attempt whose turn was over meanwhile: nobody would look for it any more. */
+  private async upload(
+    closing: Closing,
+    objectKey: string,
+    path: string,
+    sizeBytes: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    signal.throwIfAborted();
+    await this.rows.requireCurrent(closing);
+    await this.store.write(objectKey, createReadStream(path), sizeBytes);
+    try {
+      await this.rows.requireCurrent(closing);
+    } catch (error) {
+      await this.store.remove(objectKey);
+      throw error;
+    }
   }
 
   /** The files on the local disk, for as long as `work` runs. */

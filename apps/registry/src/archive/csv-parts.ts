@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createWriteStream, type WriteStream } from 'node:fs';
+import { rm } from 'node:fs/promises';
 
 /** Separates fields: bytes that no text of people and programs has, so that hardly a field needs quotes. */
 export const DELIMITER = 0x02;
@@ -22,7 +23,8 @@ export interface CsvPart {
 /**
  * Cuts CSV, as COPY writes it with the two bytes above, into files of about `maxBytes`, an eighth of that where rows
  * are long. A file ends at the end of a row; newlines and quotes inside of fields are no ends.
- * The next file is being written while the consumer works on the one before.
+ * The next file is being written while the consumer works on the one before. Files are the consumer's to remove; one
+ * that it was not given is gone in the end.
  */
 export async function* csvParts(
   source: AsyncIterable<Buffer>,
@@ -38,19 +40,19 @@ export async function* csvParts(
         await part.write(chunk.subarray(start, end));
         start = end;
         if (part.isFull) {
-          const full = part;
+          const full = await part.close();
           part = undefined;
-          yield await full.close();
+          yield full;
         }
       }
     }
     if (part) {
-      const last = part;
+      const last = await part.close();
       part = undefined;
-      yield await last.close();
+      yield last;
     }
   } finally {
-    await part?.close();
+    await part?.discard();
   }
 }
 
@@ -111,6 +113,12 @@ class PartWriter {
     await this.closed;
     const { path, rows, sizeBytes, longestRowBytes } = this;
     return { path, rows, sizeBytes, longestRowBytes };
+  }
+
+  async discard(): Promise<void> {
+    this.file.destroy();
+    await this.closed.catch(() => undefined); // what failed is known already
+    await rm(this.path, { force: true });
   }
 
   private unfinished(end: number, start: number): number {

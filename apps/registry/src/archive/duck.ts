@@ -12,6 +12,7 @@ import { SETTINGS_TOKEN } from '../settings.module.js';
 const MAX_QUERIES = 2;
 const MAX_WAITING = 64;
 const STALE_MS = 86_400_000;
+const SWEEP_MS = 3_600_000;
 
 /** One connection of DuckDB, for one purpose. */
 export interface Duck {
@@ -29,7 +30,9 @@ export class DuckDb implements OnApplicationShutdown {
   readonly directory: string;
   private readonly memoryBytes: number;
   private readonly timeoutMs: number;
+  private readonly spill = `spill-${randomUUID()}`;
   private instance: Promise<DuckDBInstance> | undefined;
+  private sweepDueMs = 0;
   private running = 0;
   private readonly waiting: (() => void)[] = [];
 
@@ -40,19 +43,21 @@ export class DuckDb implements OnApplicationShutdown {
   }
 
   /**
-   * A connection for a caller who waits for the answer: in turn with other callers, and for as long as one statement
-   * of PostgreSQL may take. `work` may go on after that, until its next statement.
+   * A connection for a caller who waits for the answer: in turn with other callers, and until `limit` is aborted.
+   * `work` may go on after that, until its next statement.
    * @throws DomainError SEARCH_TOO_SLOW.
    */
-  async ask<T>(work: (duck: Duck) => Promise<T>): Promise<T> {
+  async ask<T>(work: (duck: Duck) => Promise<T>, limit?: AbortSignal): Promise<T> {
+    if (!limit) return this.limited((own) => this.ask(work, own));
     await this.turn();
-    const limit = new AbortController();
-    const timer = this.timeoutMs > 0 ? setTimeout(() => limit.abort(), this.timeoutMs) : undefined;
-    const late = new Promise<never>((_, reject) =>
-      limit.signal.addEventListener('abort', () => reject(tooSlow(`longer than ${this.timeoutMs} ms`))),
-    );
-    const done = this.connected(work, limit.signal).finally(() => {
-      clearTimeout(timer);
+    let giveUp = (): void => undefined;
+    const late = new Promise<never>((_, reject) => {
+      giveUp = () => reject(tooSlow(`longer than ${this.timeoutMs} ms`));
+    });
+    limit.addEventListener('abort', giveUp);
+    if (limit.aborted) giveUp();
+    const done = this.connected(work, limit).finally(() => {
+      limit.removeEventListener('abort', giveUp);
       this.running--;
       this.waiting.shift()?.();
     });
@@ -65,6 +70,21 @@ export class DuckDb implements OnApplicationShutdown {
     }
   }
 
+  /** Several questions of one caller: they are to end when it has waited for as long as one statement may take, or has gone. */
+  async limited<T>(work: (limit: AbortSignal) => Promise<T>, gone?: AbortSignal): Promise<T> {
+    const limit = new AbortController();
+    const end = () => limit.abort();
+    const timer = this.timeoutMs > 0 ? setTimeout(end, this.timeoutMs) : undefined;
+    gone?.addEventListener('abort', end);
+    if (gone?.aborted) end();
+    try {
+      return await work(limit.signal);
+    } finally {
+      clearTimeout(timer);
+      gone?.removeEventListener('abort', end);
+    }
+  }
+
   /** A connection for work that takes as long as it takes, or until it is aborted. */
   work<T>(work: (duck: Duck) => Promise<T>, signal?: AbortSignal): Promise<T> {
     return this.connected(work, signal);
@@ -73,7 +93,12 @@ export class DuckDb implements OnApplicationShutdown {
   /** A path for a file of its own, to be removed by who asks for it. What a killed process left goes after a day. */
   async newPath(extension: string): Promise<string> {
     await this.start();
-    return join(this.directory, 'work', `${randomUUID()}.${extension}`);
+    const work = join(this.directory, 'work');
+    if (performance.now() >= this.sweepDueMs) {
+      this.sweepDueMs = performance.now() + SWEEP_MS;
+      await removeStale(work, this.spill);
+    }
+    return join(work, `${randomUUID()}.${extension}`);
   }
 
   onApplicationShutdown(): void {
@@ -118,12 +143,11 @@ export class DuckDb implements OnApplicationShutdown {
   private async open(): Promise<DuckDBInstance> {
     const work = join(this.directory, 'work');
     await mkdir(work, { recursive: true, mode: 0o700 });
-    await removeStale(work);
     const { DuckDBInstance } = await import('@duckdb/node-api');
     const instance = await DuckDBInstance.create(':memory:', {
       threads: String(availableParallelism()),
       memory_limit: `${this.memoryBytes}B`,
-      temp_directory: join(work, `spill-${randomUUID()}`),
+      temp_directory: join(work, this.spill),
       autoinstall_known_extensions: 'false',
       autoload_known_extensions: 'false',
       allow_community_extensions: 'false',
@@ -151,11 +175,12 @@ export function quoted(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
 
-async function removeStale(directory: string): Promise<void> {
+async function removeStale(directory: string, except: string): Promise<void> {
   for (const name of await readdir(directory)) {
+    if (name === except) continue;
     const path = join(directory, name);
-    const { mtimeMs } = await stat(path);
-    if (mtimeMs < Date.now() - STALE_MS) await rm(path, { recursive: true, force: true });
+    const found = await stat(path).catch(() => undefined); // its owner was faster
+    if (found && found.mtimeMs < Date.now() - STALE_MS) await rm(path, { recursive: true, force: true });
   }
 }
 

@@ -24,20 +24,22 @@ const WAIT_MS = 10;
  * @throws Error where the database was restored, see `restored`.
  */
 export async function lookAhead(database: DataSource, follower: Follower): Promise<Outlook> {
-  const [seen] = await runPrepared<{ position: number; next: number; first: number | null }>(
-    database,
-    lookStatement(follower.source),
-    [follower.name],
-  );
+  const [seen] = await runPrepared<Seen>(database, lookStatement(follower.source), [follower.name]);
   if (!seen) {
     await database.query(
-      `INSERT INTO follower (name, position, updated_at) VALUES ($1, 0, now()) ON CONFLICT DO NOTHING`,
-      [follower.name],
+      `INSERT INTO follower (name, source, position, updated_at) VALUES ($1, $2, 0, now()) ON CONFLICT DO NOTHING`,
+      [follower.name, follower.source],
     );
     return lookAhead(database, follower);
   }
   const { position, next, first } = seen;
-  if (position > next) throw restored(follower, position, next);
+  // The server goes on, and passes the position some time: it is remembered that it was below.
+  if (position > next && !seen.restored)
+    await database.query('UPDATE follower SET restored = true WHERE name = $1 AND position = $2', [
+      follower.name,
+      position,
+    ]);
+  if (position > next || seen.restored) throw restored(follower, position, next);
   return { position, next, behind: first === null ? 0 : Math.max(1, next - first) };
 }
 
@@ -65,8 +67,14 @@ export async function pass(database: DataSource, follower: Follower): Promise<Pa
 
 interface Held {
   readonly position: number;
+  readonly restored: boolean;
 }
-const POSITION = 'SELECT position FROM follower';
+const POSITION = 'SELECT position, restored FROM follower';
+
+interface Seen extends Held {
+  readonly next: number;
+  readonly first: number | null;
+}
 
 async function advance(
   tx: EntityManager,
@@ -74,7 +82,7 @@ async function advance(
   held: Held | undefined,
   lost?: AbortSignal,
 ): Promise<PassResult> {
-  if (!held) return 'busy';
+  if (!held || held.restored) return 'busy';
   const from = held.position;
   const [ahead] = await runPrepared<{ settled: number; first: number | null; beyond: number | null }>(
     tx,
@@ -104,7 +112,7 @@ export async function catchUp(database: DataSource, follower: Follower): Promise
 
 const lookStatement = (source: ArrivalSource) => ({
   name: `follower-look-${source}`,
-  text: `SELECT f.position,
+  text: `SELECT f.position, f.restored,
                 pg_snapshot_xmax(pg_current_snapshot())::text::bigint + catena_arrival_offset() AS next,
                 (SELECT s.arrived FROM ${source} s WHERE s.arrived >= f.position ORDER BY s.arrived LIMIT 1) AS first
            FROM follower f WHERE f.name = $1`,
@@ -121,7 +129,7 @@ const nth = (source: ArrivalSource, offset: string): string =>
 
 function restored(follower: Follower, position: number, next: number): Error {
   return new Error(
-    `Follower ${follower.name} has dealt with what arrived before transaction ${position}, but this server is only at ${next}: ` +
+    `Follower ${follower.name} has dealt with what arrived before transaction ${position}, but this server was below that when it was seen first, and is at ${next}: ` +
       'the database was restored on a younger server, or from a dump. Stop gateways and registries, run ' +
       'SELECT catena_rebase_arrivals(); in the database, and start them again (docs/operations.md, "Followers").',
   );

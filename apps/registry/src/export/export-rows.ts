@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import { ArchiveReader } from '../archive/archive-reader.js';
+import { ArchiveReader, type Ask } from '../archive/archive-reader.js';
 import { METADATA_COLUMNS, PAYLOAD_COLUMNS } from '../archive/archive-tables.js';
 import { listCondition } from '../inferences/inference-sql.js';
 import type { TimeRange } from '../inferences/time-range.js';
@@ -53,10 +53,16 @@ export class ExportRows {
     private readonly archive: ArchiveReader,
   ) {}
 
-  async *pages(workspaceId: string, range: TimeRange, query: ExportQuery): AsyncGenerator<ExportedRow[]> {
+  /** @param gone ends the work. */
+  async *pages(
+    workspaceId: string,
+    range: TimeRange,
+    query: ExportQuery,
+    gone: AbortSignal,
+  ): AsyncGenerator<ExportedRow[]> {
     const columns = columnsOf(query.payloads);
     const read = async (span: Span): Promise<ExportedRow[]> => {
-      const rows = await this.page<ExportedRow>(workspaceId, range, query, span, columns);
+      const rows = await this.page<ExportedRow>(workspaceId, range, query, span, columns, gone);
       if (query.feedback && rows.length > 0) await this.addFeedback(workspaceId, rows);
       return rows;
     };
@@ -65,7 +71,7 @@ export class ExportRows {
     for (let found = limit; found === limit;) {
       const span: Span = { before, least: undefined, limit };
       if (query.payloads) {
-        const weighed = await this.page<Weighed>(workspaceId, range, query, span, WEIGHT);
+        const weighed = await this.page<Weighed>(workspaceId, range, query, span, WEIGHT, gone);
         for (const fitting of fittingSpans(before, weighed)) yield await read(fitting);
         found = weighed.length;
         before = weighed.at(-1)?.id;
@@ -84,6 +90,7 @@ export class ExportRows {
     query: ExportQuery,
     { before, least, limit }: Span,
     columns: Columns,
+    gone: AbortSignal,
   ): Promise<Row[]> {
     const condition = () => {
       const { text, values, bind } = listCondition(workspaceId, range, query, before);
@@ -91,7 +98,7 @@ export class ExportRows {
     };
     const { text, values, bind } = condition();
     const stored = await this.read<Row>(columns.stored(text, bind(limit)), values);
-    return this.archive.newest(workspaceId, range, limit, stored, async (archive) => {
+    const read = async (archive: Ask): Promise<Row[]> => {
       const narrow = condition();
       if (!columns.areWide)
         return archive<Row>({
@@ -110,7 +117,8 @@ export class ExportRows {
         text: columns.archived(`${wide.text} AND id >= ${wide.bind(last)}`, wide.bind(limit)),
         values: wide.values,
       });
-    });
+    };
+    return this.archive.newest(workspaceId, range, limit, stored, read, gone);
   }
 
   private async addFeedback(workspaceId: string, rows: ExportedRow[]): Promise<void> {

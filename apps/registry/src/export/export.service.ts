@@ -3,6 +3,7 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { Injectable } from '@nestjs/common';
+import { DomainError } from '#libs/core/errors/catalogue.js';
 import { INFERENCES, METADATA_COLUMNS, PAYLOAD_COLUMNS } from '../archive/archive-tables.js';
 import { DuckDb } from '../archive/duck.js';
 import { csvRows, writeParquet, type CsvFile } from '../archive/parquet.js';
@@ -25,11 +26,18 @@ const CONTENT_TYPES: Record<ExportFormat, string> = {
   parquet: 'application/vnd.apache.parquet',
 };
 
+/** Exports as Parquet at a time, and what each may have before compression: they are made on the disk. */
+const MAX_MAKING = 2;
+const MAX_PARQUET_BYTES = 16 * 1024 ** 3;
+
 type Pages = AsyncIterable<readonly ExportedRow[]>;
 
 /** Exports what a list would list, with everything there is of it. */
 @Injectable()
 export class ExportService {
+  maxParquetBytes = MAX_PARQUET_BYTES;
+  private making = 0;
+
   constructor(
     private readonly rows: ExportRows,
     private readonly duck: DuckDb,
@@ -42,7 +50,7 @@ export class ExportService {
    */
   async export(caller: Caller, query: ExportQuery, signal: AbortSignal): Promise<Export> {
     const range = timeRange(query);
-    const pages = this.rows.pages(caller.workspaceId, range, query);
+    const pages = this.rows.pages(caller.workspaceId, range, query, signal);
     const first = await pages.next();
     const all = rejoined(first, pages, signal);
     const days = [range.from, range.to].map((time) => time.toISOString().slice(0, 10)).join('-');
@@ -56,13 +64,27 @@ export class ExportService {
 
   /** Parquet has its directory at its end: it is made on the disk. */
   private async parquet(pages: Pages, columns: readonly string[], signal: AbortSignal): Promise<Readable> {
+    if (this.making >= MAX_MAKING)
+      throw new DomainError(
+        'SEARCH_TOO_SLOW',
+        `${MAX_MAKING} exports as Parquet are being made; try again later, or ask for jsonl.`,
+      );
+    this.making++;
+    try {
+      return await this.made(pages, columns, signal);
+    } finally {
+      this.making--;
+    }
+  }
+
+  private async made(pages: Pages, columns: readonly string[], signal: AbortSignal): Promise<Readable> {
     const path = await this.duck.newPath('parquet');
     const csvPath = await this.duck.newPath('csv');
     const types = Object.fromEntries(
       columns.map((name) => [name, INFERENCES.columns[name] ?? ('VARCHAR' as const)]),
     );
     try {
-      const csv = await writeCsv(pages, columns, csvPath);
+      const csv = await writeCsv(pages, columns, csvPath, this.maxParquetBytes);
       await this.duck.work((duck) => writeParquet(duck, csvRows(csv, types), csv, path), signal);
       const body = createReadStream(path);
       await once(body, 'open');
@@ -103,7 +125,12 @@ function textOf(pages: Pages, query: ExportQuery): Readable {
   return Readable.from(text());
 }
 
-async function writeCsv(pages: Pages, columns: readonly string[], path: string): Promise<CsvFile> {
+async function writeCsv(
+  pages: Pages,
+  columns: readonly string[],
+  path: string,
+  maxBytes: number,
+): Promise<CsvFile> {
   const file = createWriteStream(path, { mode: 0o600 });
   const written = { path, rows: 0, sizeBytes: 0, longestRowBytes: 0 };
   const failed = once(file, 'close'); // rejects with the file's error
@@ -114,6 +141,11 @@ async function writeCsv(pages: Pages, columns: readonly string[], path: string):
         const record = Buffer.from(copyRecord(columns.map((name) => row[name])));
         written.rows++;
         written.sizeBytes += record.length;
+        if (written.sizeBytes > maxBytes)
+          throw new DomainError(
+            'SEARCH_TOO_SLOW',
+            `The export would have more than ${maxBytes} bytes as Parquet is made; ask for a shorter range, or for jsonl.`,
+          );
         written.longestRowBytes = Math.max(written.longestRowBytes, record.length);
         if (!file.write(record)) await Promise.race([once(file, 'drain'), failed]);
       }

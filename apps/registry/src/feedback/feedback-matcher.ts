@@ -41,6 +41,7 @@ const ONLY_BY_INDEX = [
   'enable_seqscan = off',
   'enable_hashjoin = off',
   'enable_mergejoin = off',
+  'enable_sort = off',
   'jit = off',
   'plan_cache_mode = force_generic_plan',
 ]

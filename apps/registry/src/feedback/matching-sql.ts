@@ -10,19 +10,30 @@ const ROW = factsOf((fact) => `i.${fact}`);
 const isMeant = '(e.endpoint IS NULL OR i.endpoint = e.endpoint)';
 const isMeantByName = `${isMeant} AND i.shadow_of IS NULL`;
 
+/** How events name rows, beside the id of an inference. */
+type Naming = 'client_request_id' | 'unit';
+
 /** Most judgements are given soon, and few days are few partitions to look into. */
 const SOON = "interval '2 days'";
+
+/**
+ * No index of the rows has the endpoint beside the unit: each request would pay for it. An event that says the endpoint is
+ * looked for among so many rows of the name, so that one about a busy unit of other endpoints does not read all of them.
+ */
+const ROWS_OF_A_NAME = 1000;
 
 /**
  * The best row for each fresh event that names it by a caller's id or by its unit, through an index of the rows: the last
  * begun before the judgement was given, or else, for clocks differ, the first begun after it. Days are looked into one step
  * after the other, as long as nothing is found.
  */
-function lookedUp(column: 'client_request_id' | 'unit'): string {
+function lookedUp(column: Naming): string {
   const step = (name: string, bounds: string, order: string) => `LEFT JOIN LATERAL (
-      SELECT ${ROW} FROM inference i
-       WHERE i.workspace_id = e.workspace_id AND i.${column} = e.${column} AND ${isMeantByName} AND ${bounds}
-       ORDER BY i.id ${order} LIMIT 1) ${name} ON true`;
+      SELECT ${ROW} FROM (
+        SELECT * FROM inference i
+         WHERE i.workspace_id = e.workspace_id AND i.${column} = e.${column} AND ${bounds}
+         ORDER BY i.id ${order} LIMIT CASE WHEN e.endpoint IS NOT NULL THEN ${ROWS_OF_A_NAME} END) i
+       WHERE ${isMeantByName} ORDER BY i.id ${order} LIMIT 1) ${name} ON true`;
   const before = 'i.started_at <= e.given_at AND i.id <= catena_last_uuid_at(e.given_at)';
   const after = 'i.started_at > e.given_at AND i.id > catena_last_uuid_at(e.given_at)';
   return `
@@ -48,20 +59,47 @@ const ROWS_FOR_EVENTS = `
     UNION ALL ${lookedUp('client_request_id')}
     UNION ALL ${lookedUp('unit')})`;
 
-/** Candidates for all events ever, out of the rows that arrived in [$1, $2). Cheap, however many wait for a row. */
+/** When the row that an event is matched with began; of one without, never. Indexes have it in these words. */
+const MATCHED_AT = "coalesce(e.matched_started_at, 'infinity')";
+
+/** Fresh rows by the name that events call them by, and by endpoint: '' is any. */
+const freshBy = (column: Naming) => `
+  fresh_by_${column} AS MATERIALIZED (
+    SELECT workspace_id, ${column} AS name, coalesce(endpoint, '') AS endpoint, min(started_at) AS first, max(started_at) AS last,
+           array_agg(id ORDER BY started_at, id) AS ids, array_agg(started_at ORDER BY started_at, id) AS starts
+      FROM fresh WHERE ${column} IS NOT NULL AND shadow_of IS NULL
+     GROUP BY GROUPING SETS ((workspace_id, ${column}, endpoint), (workspace_id, ${column})))`;
+
+/**
+ * The best fresh row for each event that names it by a caller's id or by its unit. An event is looked at once, however many
+ * rows are fresh, and only where one of them can be better than what it has: events without a row or with one begun after
+ * they were given, and events given since the first fresh row began. There is an index for either; the others are not read.
+ */
+function improved(column: Naming): string {
+  const from = (condition: string) => `
+    SELECT e.id, f.ids[greatest(1, width_bucket(e.given_at, f.starts))] AS row_id,
+           f.starts[greatest(1, width_bucket(e.given_at, f.starts))] AS row_started_at
+      FROM fresh_by_${column} f
+      JOIN feedback e ON e.workspace_id = f.workspace_id AND e.${column} = f.name
+                     AND coalesce(e.endpoint, '') = f.endpoint AND ${condition}`;
+  return `${from(`${MATCHED_AT} > e.given_at AND ${MATCHED_AT} >= f.first`)}
+    UNION ALL ${from('e.matched_started_at <= e.given_at AND e.matched_started_at <= f.last AND e.given_at >= f.first')}`;
+}
+
+/** Candidates for all events ever, out of the rows that arrived in [$1, $2). Cheap, however many wait for a row, and however many have one. */
 const EVENTS_FOR_ROWS = `
   fresh AS MATERIALIZED (
     SELECT ${FACTS.join(', ')}, workspace_id, client_request_id, shadow_of
       FROM inference WHERE arrived >= $1 AND arrived < $2),
+  ${freshBy('client_request_id')},
+  ${freshBy('unit')},
+  improved AS (${improved('client_request_id')} UNION ALL ${improved('unit')}),
   candidate AS (
     SELECT e.id, ${ROW} FROM fresh i
       JOIN feedback e ON e.workspace_id = i.workspace_id AND e.inference_id = i.id AND ${isMeant}
     UNION ALL
-    SELECT e.id, ${ROW} FROM fresh i
-      JOIN feedback e ON e.workspace_id = i.workspace_id AND e.client_request_id = i.client_request_id AND ${isMeantByName}
-    UNION ALL
-    SELECT e.id, ${ROW} FROM fresh i
-      JOIN feedback e ON e.workspace_id = i.workspace_id AND e.unit = i.unit AND ${isMeantByName})`;
+    SELECT e.id, ${ROW} FROM improved e CROSS JOIN LATERAL (
+      SELECT * FROM inference i WHERE i.id = e.row_id AND i.started_at = e.row_started_at OFFSET 0) i)`;
 
 /**
  * Matches events with their best candidates, where these are better than what they have. Better is a total order of the

@@ -5,10 +5,10 @@ import type { FeedbackEvent } from '#libs/core/feedback/feedback-event.js';
 import type { Settings } from '#libs/platform/config/settings.js';
 import { FeedbackService } from '../feedback/feedback.service.js';
 import { SETTINGS_TOKEN } from '../settings.module.js';
-import { readMessage } from './feedback-message.js';
+import { readMessage, type MessageReading } from './feedback-message.js';
 import { KafkaMetrics } from './kafka-metrics.js';
 import { KafkaProducer, sizeOf, type OutgoingMessage } from './kafka-producer.js';
-import { KafkaWorkspaces } from './kafka-workspaces.js';
+import { KafkaWorkspaces, type WorkspaceNames } from './kafka-workspaces.js';
 
 const MAX_BACKOFF_MS = 10_000;
 
@@ -48,7 +48,7 @@ export class FeedbackIntake {
     const malformed: Malformed[] = [];
     const byWorkspace = new Map<string, Readable[]>();
     for (const message of batch) {
-      const reading = readMessage(message, workspaces, nowMs);
+      const reading = readOrRefuse(message, workspaces, nowMs);
       if ('malformed' in reading) malformed.push({ message, why: reading.malformed });
       else {
         const { workspaceId, event } = reading;
@@ -134,6 +134,15 @@ export class FeedbackIntake {
         await sleep(Math.min(MAX_BACKOFF_MS, 100 * 2 ** Math.min(failures, 10)), undefined, { signal });
       }
     }
+  }
+}
+
+/** Whatever a message holds, it is dealt with: one that were read again and again would stop its partition. */
+function readOrRefuse(message: Incoming, workspaces: WorkspaceNames, nowMs: number): MessageReading {
+  try {
+    return readMessage(message, workspaces, nowMs);
+  } catch (error) {
+    return { malformed: `it cannot be read (${(error as Error).name})` };
   }
 }
 

@@ -2,6 +2,7 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Settings } from '#libs/platform/config/settings.js';
 import { FollowerLoop } from '../arrivals/follower-loop.js';
+import type { ArrivalSource } from '../arrivals/follower.js';
 import { SETTINGS_TOKEN } from '../settings.module.js';
 import { PayloadStore, type PayloadDay } from './payload-store.js';
 
@@ -21,6 +22,10 @@ interface Partition {
 /** Why a partition whose time has come is still there. */
 export type HeldBy = 'archive' | 'follower' | 'lock';
 
+const SOURCES: readonly ArrivalSource[] = ['inference', 'feedback', 'feedback_change'];
+
+const unzipped = (pairs: string[][]): string[][] => [0, 1].map((at) => pairs.map((pair) => pair[at]!));
+
 /** What a pass has done. */
 export interface RetentionResult {
   readonly dropped: readonly string[];
@@ -38,6 +43,8 @@ export class Retention {
   /** Undefined: for ever. */
   private readonly keptDays: Readonly<Record<PartitionedTable, number | undefined>>;
   private readonly isArchived: boolean;
+  /** What had arrived when a day's time was seen to have come; once it is dealt with, it is not asked for what came since. */
+  private readonly dueSince = new Map<string, number>();
 
   constructor(
     private readonly database: DataSource,
@@ -63,6 +70,7 @@ export class Retention {
           held.push({ name: partition.name, by });
           continue;
         }
+        this.dueSince.delete(partition.name);
         dropped.push(partition.name);
         this.logger.log(`Dropped ${partition.name}: it was older than it is kept.`);
       }
@@ -103,18 +111,36 @@ export class Retention {
     }
   }
 
-  /** Who has not seen all rows of the day, however late they came. */
-  private async holderOf(tx: EntityManager, { day }: Partition): Promise<HeldBy | undefined> {
-    const names = this.followers.namesOf('inference');
-    const [seen] = await tx.query<{ unfollowed: boolean; unarchived: boolean }[]>(
-      `SELECT $2 AND NOT catena_day_is_archived($1::date) AS unarchived,
-              EXISTS (SELECT FROM inference
-                       WHERE started_at >= $1::date::timestamp AT TIME ZONE 'UTC'
-                         AND started_at < ($1::date + 1)::timestamp AT TIME ZONE 'UTC'
-                         AND arrived >= (SELECT min(coalesce(position, 0))
-                                           FROM unnest($3::text[]) AS name LEFT JOIN follower USING (name))) AS unfollowed`,
-      [day, this.isArchived, names],
+  /**
+   * Who has not seen all rows of the day, however late they came, or all judgements on them. All followers that there
+   * are count, also those that only other registries run. Which rows an event is about is not known before it is
+   * matched; events come all the time, and so those that had arrived when the day became due must do.
+   */
+  private async holderOf(tx: EntityManager, { name, day }: Partition): Promise<HeldBy | undefined> {
+    const [seen] = await tx.query<{ unfollowed: boolean; unarchived: boolean; next: number }[]>(
+      `WITH span AS (SELECT $1::date::timestamp AT TIME ZONE 'UTC' AS since, ($1::date + 1)::timestamp AT TIME ZONE 'UTC' AS until,
+                            pg_snapshot_xmax(pg_current_snapshot())::text::bigint + catena_arrival_offset() AS next),
+            dealt AS (SELECT source, min(coalesce(f.position, 0)) AS before
+                        FROM unnest($3::text[], $4::text[]) AS own (name, source) FULL JOIN follower f USING (name, source)
+                       GROUP BY source)
+       SELECT $2 AND NOT catena_day_is_archived($1::date) AS unarchived, next,
+              EXISTS (SELECT FROM inference i WHERE i.started_at >= since AND i.started_at < until
+                         AND i.arrived >= (SELECT before FROM dealt WHERE source = 'inference'))
+           OR EXISTS (SELECT FROM feedback_change c WHERE c.started_at >= since AND c.started_at < until
+                         AND c.arrived >= (SELECT before FROM dealt WHERE source = 'feedback_change'))
+           OR EXISTS (SELECT FROM feedback e WHERE e.arrived < coalesce($5::bigint, next)
+                         AND e.arrived >= (SELECT before FROM dealt WHERE source = 'feedback')) AS unfollowed
+         FROM span`,
+      [
+        day,
+        this.isArchived,
+        ...unzipped(
+          SOURCES.flatMap((source) => this.followers.namesOf(source).map((follower) => [follower, source])),
+        ),
+        this.dueSince.get(name) ?? null,
+      ],
     );
+    if (!this.dueSince.has(name)) this.dueSince.set(name, seen!.next);
     if (seen!.unarchived) return 'archive';
     return seen!.unfollowed ? 'follower' : undefined;
   }

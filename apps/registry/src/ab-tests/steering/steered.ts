@@ -1,5 +1,12 @@
 import type { DataSource, EntityManager } from 'typeorm';
-import type { Move, Sight, SteeringState, Weight } from '#libs/core/ab-test/ramp.js';
+import {
+  stepReached,
+  type Move,
+  type RampSettings,
+  type Sight,
+  type SteeringState,
+  type Weight,
+} from '#libs/core/ab-test/ramp.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import type { Endpoint } from '../../endpoints/endpoint.entity.js';
 import { getEndpoint } from '../../endpoints/endpoint-read.js';
@@ -78,6 +85,7 @@ export async function moveSplit(
     step,
     revision,
     dropped: [...dropped],
+    alarms: [],
     ...(step !== row.step && { since: now }),
   };
   await change(tx, caller, row, { action, reason: why, set, weights }, now);
@@ -99,11 +107,37 @@ export async function endSteering(
   });
 }
 
-export function stateOf({ step, since, dropped }: Steering): SteeringState {
-  return { step, since: since.toISOString(), dropped };
+/** Where a test stands. On a split that it did not set itself, its ramp has taken the steps that this split has reached. */
+export function stateOf({ row, test }: Steered, split: SplitDto): SteeringState {
+  const { dropped, acknowledged, revision } = row;
+  const since = new Date(Math.max(row.since.getTime(), test.startedAt?.getTime() ?? 0)).toISOString();
+  return {
+    step: revision === split.revision ? row.step : stepIn(row, test, split),
+    since,
+    dropped,
+    acknowledged,
+  };
 }
 
-export function sightOf({ rules }: AbTest, { arms, revision }: SplitDto, now: Date): Omit<Sight, 'analysis'> {
-  const weights = arms.map(({ name: arm, weightBps }): Weight => ({ arm, weightBps }));
-  return { control: rules.control, weights, revision, now: now.toISOString() };
+/** The step that goes with a split, whoever set it. */
+export function stepIn(
+  { mode, settings, step, dropped }: Steering,
+  { rules }: AbTest,
+  split: SplitDto,
+): number {
+  if (mode === 'adaptive') return step;
+  return stepReached(
+    settings as RampSettings,
+    { control: rules.control, weights: weightsOf(split) },
+    dropped,
+  );
+}
+
+function weightsOf({ arms }: SplitDto): Weight[] {
+  return arms.map(({ name: arm, weightBps }) => ({ arm, weightBps }));
+}
+
+export function sightOf({ rules }: AbTest, split: SplitDto, now: Date): Omit<Sight, 'analysis'> {
+  const { revision } = split;
+  return { control: rules.control, weights: weightsOf(split), revision, now: now.toISOString() };
 }

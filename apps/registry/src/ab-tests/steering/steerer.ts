@@ -2,7 +2,13 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { nextAdaptiveMove, type AdaptiveSettings } from '#libs/core/ab-test/adaptive.js';
 import { analyse } from '#libs/core/ab-test/analysis.js';
-import { nextRampMove, type Move, type RampSettings, type Sight } from '#libs/core/ab-test/ramp.js';
+import {
+  nextRampMove,
+  type Move,
+  type RampSettings,
+  type Sight,
+  type SteeringState,
+} from '#libs/core/ab-test/ramp.js';
 import { settleRules } from '#libs/core/ab-test/rules.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import { getSplit } from '../../endpoints/endpoint-read.js';
@@ -66,20 +72,26 @@ export class Steerer {
         await manager.update(Steering, { abTestId: id, version: row.version }, { note: move.why });
       return 'nothing';
     }
-    if (move.kind === 'roll_back') {
-      const decision = { decision: 'roll_back', reason: move.why, expectedRevision: split.revision } as const;
-      await this.tests.decide(caller, name.endpoint, id, decision);
-      await endSteering(this.database, caller, name, 'roll_back', move.why);
-      return 'roll_back';
-    }
     try {
+      if (move.kind === 'roll_back') return await this.rollBack(caller, name, split, move.why);
       return await this.make(caller, name, row, split, move, now);
     } catch (error) {
-      // A chain or model endpoint that was taken away meanwhile: nothing that trying again would mend.
+      // A chain or model endpoint that was taken away meanwhile, a split without control: nothing that trying again would mend.
       if (!(error instanceof DomainError) || error.code === 'REVISION_CONFLICT') throw error;
-      const why = `The split was refused: ${error.message}`;
+      const refused = move.kind === 'roll_back' ? 'roll-back' : 'split';
+      const said = `The ${refused} was refused: ${error.message}`;
+      // Harm is acted on at every look, also in vain; that is told once.
+      if (row.state === 'paused' && row.note.startsWith(said)) return 'nothing';
+      const why = `${said} It was to be made because: ${move.why}`;
       return this.make(caller, name, row, split, { kind: 'pause', why }, now);
     }
+  }
+
+  private async rollBack(caller: Caller, name: TestName, { revision }: SplitDto, why: string): Promise<Look> {
+    const decision = { decision: 'roll_back', reason: why, expectedRevision: revision } as const;
+    await this.tests.decide(caller, name.endpoint, name.id, decision);
+    await endSteering(this.database, caller, name, 'roll_back', why);
+    return 'roll_back';
   }
 
   /** Makes a move, unless row or split are others by now. */
@@ -97,13 +109,16 @@ export class Steerer {
       if (row.version !== seen.version || endpoint.splitRevision !== split.revision) return 'nothing';
       if (test.status !== 'running') return 'nothing';
       if (move.kind === 'split') await moveSplit(tx, this.splits, caller, steered, split, move, 'split', now);
-      else
-        await change(tx, caller, row, { action: 'pause', reason: move.why, set: { state: 'paused' } }, now);
+      else {
+        const set = { state: 'paused' as const, alarms: [...(move.alarms ?? [])] };
+        await change(tx, caller, row, { action: 'pause', reason: move.why, set }, now);
+      }
       return move.kind;
     });
   }
 
-  private async nextMove({ endpoint, test, row }: Steered, split: SplitDto, now: Date): Promise<Move> {
+  private async nextMove(steered: Steered, split: SplitDto, now: Date): Promise<Move> {
+    const { endpoint, test, row } = steered;
     if (row.revision !== null && row.revision !== endpoint.splitRevision) {
       if (row.state === 'paused') return { kind: 'wait', why: row.note };
       const reason = split.reason === null ? '' : ` ("${split.reason}")`;
@@ -112,20 +127,21 @@ export class Steerer {
     }
     const analysis = analyse(await this.reader.input(this.database.manager, test, now));
     const sight: Sight = { ...sightOf(test, split, now), analysis };
-    const move = planned(row, test, sight);
+    const state = stateOf(steered, split);
+    const move = planned(row, state, test, sight);
     if (row.state === 'going') return move;
     // Paused: only harm is acted on.
     const isHarm =
       move.kind === 'roll_back' ||
-      (move.kind === 'split' && move.step === row.step && move.dropped.length > row.dropped.length);
+      (move.kind === 'split' && move.step === state.step && move.dropped.length > row.dropped.length);
     return isHarm ? move : { kind: 'wait', why: row.note };
   }
 }
 
-function planned(row: Steering, { rules }: AbTest, sight: Sight): Move {
-  if (row.mode === 'ramp') return nextRampMove(row.settings as RampSettings, stateOf(row), sight);
+function planned({ mode, settings }: Steering, state: SteeringState, { rules }: AbTest, sight: Sight): Move {
+  if (mode === 'ramp') return nextRampMove(settings as RampSettings, state, sight);
   const { direction } = settleRules(rules).metrics[0]!;
-  return nextAdaptiveMove(row.settings as AdaptiveSettings, stateOf(row), sight, direction);
+  return nextAdaptiveMove(settings as AdaptiveSettings, state, sight, direction);
 }
 
 function endSentence({ decision, decidedArm, stopReason }: AbTest): string {

@@ -13,7 +13,10 @@ export interface Change {
   readonly reason: string;
   /** What becomes of the row. */
   readonly set: Partial<
-    Pick<Steering, 'mode' | 'settings' | 'state' | 'step' | 'since' | 'revision' | 'dropped'>
+    Pick<
+      Steering,
+      'mode' | 'settings' | 'state' | 'step' | 'since' | 'revision' | 'dropped' | 'alarms' | 'acknowledged'
+    >
   >;
   /** Of the split it made. */
   readonly weights?: readonly Weight[];

@@ -92,7 +92,8 @@ export class SteeringController {
   @IdParam()
   @ApiOperation({
     summary: 'Resume a ramp',
-    description: 'It goes on from the split in force, also where somebody else has set it.',
+    description:
+      'It goes on from the split in force, also where somebody else has set it, and in spite of the alarms it paused for: those of this split revision do not pause it again.',
   })
   @ApiOkResponse({ description: 'It goes on.', type: SteeringDto })
   @ApiErrors(...ACTION_ERRORS)
@@ -198,7 +199,8 @@ export class SteeringController {
   @IdParam()
   @ApiOperation({
     summary: 'Resume an adaptive test',
-    description: 'It goes on from the split in force, also where somebody else has set it.',
+    description:
+      'It goes on from the split in force, also where somebody else has set it, and in spite of the alarms it paused for: those of this split revision do not pause it again.',
   })
   @ApiOkResponse({ description: 'It goes on.', type: SteeringDto })
   @ApiErrors(...ACTION_ERRORS)

@@ -7,7 +7,6 @@ import {
   IsBoolean,
   IsIn,
   IsInt,
-  IsISO8601,
   IsObject,
   IsString,
   Matches,
@@ -22,6 +21,7 @@ import { BUCKETS } from '#libs/core/assignment/split.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
 import { ReasonInput } from '../../access-events/access-event.dto.js';
 import { IfSent } from '../../http/body-rules.js';
+import { IsRfc3339 } from '../../http/timestamps.js';
 import {
   STEERING_MODES,
   STEERING_STATES,
@@ -33,6 +33,8 @@ import type { MoveAction } from './steering-rows.js';
 const MAX_STEPS = 50;
 const MAX_WINDOWS = 20;
 const YEAR_MINUTES = 525_600;
+/** Every change of the weights begins a phase, and every look reads all phases. */
+const MIN_INTERVAL_MINUTES = 15;
 const TIME = /^([01]\d|2[0-3]):[0-5]\d$|^24:00$/;
 
 export class WindowDto {
@@ -55,9 +57,13 @@ export class WindowDto {
 }
 
 export class ScheduleDto implements Schedule {
-  @ApiPropertyOptional({ description: 'Not before.', format: 'date-time', example: '2026-12-01T08:00:00Z' })
+  @ApiPropertyOptional({
+    description: 'Not before, with the offset from UTC.',
+    format: 'date-time',
+    example: '2026-12-01T08:00:00Z',
+  })
   @IfSent()
-  @IsISO8601({ strict: true })
+  @IsRfc3339()
   notBefore?: string;
 
   @ApiPropertyOptional({
@@ -154,14 +160,22 @@ export class PutRampDto extends SteeringInput {
 }
 
 export class PutAdaptiveDto extends SteeringInput {
-  @ApiPropertyOptional({ description: 'Time between two changes of the weights.', default: 60 })
+  @ApiPropertyOptional({
+    description:
+      'Time between two changes of the weights. Each begins a phase, of which there is a limit of 1000.',
+    minimum: MIN_INTERVAL_MINUTES,
+    default: 60,
+  })
   @IfSent()
   @IsInt()
-  @Min(1)
+  @Min(MIN_INTERVAL_MINUTES)
   @Max(YEAR_MINUTES)
   intervalMinutes?: number;
 
-  @ApiPropertyOptional({ description: 'No arm gets less, in basis points.', default: 500 })
+  @ApiPropertyOptional({
+    description: 'No arm gets less, in basis points; at most 10 000 divided by the arms of the split.',
+    default: 500,
+  })
   @IfSent()
   @IsInt()
   @Min(1)
@@ -291,6 +305,22 @@ export class SteeringDto {
     example: [],
   })
   dropped!: string[];
+
+  @ApiProperty({
+    description:
+      'What it paused for, where a harm (`harm:<split revision>:<arm>`), a sample-ratio alarm (`sample_ratio:<split revision>`) or a decision against the last step (`roll_back:<split revision>`) did. Resuming acknowledges them.',
+    type: [String],
+    example: ['sample_ratio:5'],
+  })
+  alarms!: string[];
+
+  @ApiProperty({
+    description:
+      'Alarms it was resumed in spite of; they do not pause it again. Who resumed it, and why: `GET …/moves`.',
+    type: [String],
+    example: [],
+  })
+  acknowledged!: string[];
 
   @ApiProperty({
     description: 'What it waits for, or why it paused or ended.',

@@ -52,6 +52,16 @@ export class Steering {
   @Column({ type: 'text', array: true, comment: 'treatments that did harm and get no units any more' })
   dropped!: string[];
 
+  @Column({ type: 'text', array: true, comment: 'what it paused for, until it is resumed' })
+  alarms!: string[];
+
+  @Column({
+    type: 'text',
+    array: true,
+    comment: 'alarms it was resumed in spite of; they do not pause it again',
+  })
+  acknowledged!: string[];
+
   @Column({ type: 'text', comment: 'what it waits for, or why it paused or ended' })
   note!: string;
 

@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
-import type { AdaptiveSettings } from '#libs/core/ab-test/adaptive.js';
+import { highestFloor, type AdaptiveSettings } from '#libs/core/ab-test/adaptive.js';
 import { stepMove, type RampSettings } from '#libs/core/ab-test/ramp.js';
 import { DomainError } from '#libs/core/errors/catalogue.js';
-import { getEndpoint, getSplit } from '../../endpoints/endpoint-read.js';
+import { findSplit, getEndpoint, getSplit } from '../../endpoints/endpoint-read.js';
 import { SplitService } from '../../endpoints/split.service.js';
 import type { Caller } from '../../http/caller.js';
 import type { Page, PageQuery } from '../../http/page.js';
@@ -15,6 +15,7 @@ import {
   moveSplit,
   sightOf,
   stateOf,
+  stepIn,
   type Steered,
   type TestName,
 } from './steered.js';
@@ -45,7 +46,8 @@ export class SteeringService {
 
   /**
    * Says how a test is to be steered, from now or from its start on.
-   * @throws DomainError NOT_FOUND; IMMUTABLE: the test has ended, it is steered the other way, or it is not paused.
+   * @throws DomainError NOT_FOUND; IMMUTABLE: the test has ended, it is steered the other way, or it is not paused; VALIDATION_FAILED:
+   * a floor that the arms of the split in force have no room for.
    */
   async put(
     caller: Caller,
@@ -60,11 +62,17 @@ export class SteeringService {
         throw new DomainError('IMMUTABLE', `The A/B test ${id} has ended; nothing moves its split any more.`);
       const found = await tx.findOneBy(Steering, { abTestId: id });
       refuseChange(found, mode);
+      const split = await findSplit(tx, endpoint, endpoint.splitRevision);
+      if ('floorBps' in settings) refuseFloor(settings, split?.arms.length ?? 1);
       const now = new Date();
       const row = found ?? newRow(test, mode, now);
       const begins = test.status === 'draft' ? 'when the test is started' : 'with the next look';
       const reason = row.step < 0 ? `It begins ${begins}.` : 'Its settings were changed.';
-      await change(tx, caller, row, { action: 'set', reason, set: { mode, settings } }, now);
+      Object.assign(row, { mode, settings });
+      // Steps that are others now; a ramp that has not moved yet finds its step when it first does.
+      const step = row.revision === null || !split ? row.step : stepIn(row, test, split);
+      const set = { mode, settings, step, ...(step !== row.step && { since: now }) };
+      await change(tx, caller, row, { action: 'set', reason, set }, now);
       return toDto({ endpoint, test, row });
     });
   }
@@ -81,17 +89,25 @@ export class SteeringService {
     );
   }
 
-  /** Goes on from the split in force, whoever set it. @throws DomainError NOT_FOUND, IMMUTABLE. */
+  /** Goes on from the split in force, whoever set it, and in spite of the alarms it paused for. @throws DomainError NOT_FOUND, IMMUTABLE. */
   async resume(
     caller: Caller,
     name: TestName,
     mode: SteeringMode,
     { reason = 'Resumed by hand.' }: SteeringActionDto,
   ): Promise<SteeringDto> {
-    return this.act(caller, name, mode, (tx, { row, endpoint }, now) => {
+    return this.act(caller, name, mode, async (tx, { row, test, endpoint }, now) => {
+      const { alarms } = row;
+      const set = {
+        state: 'going' as const,
+        alarms: [],
+        acknowledged: [...new Set([...row.acknowledged, ...alarms])],
+      };
       const isNew = row.revision !== null && row.revision !== endpoint.splitRevision;
-      const taken = isNew && { revision: endpoint.splitRevision, since: now };
-      return change(tx, caller, row, { action: 'resume', reason, set: { state: 'going', ...taken } }, now);
+      const split = isNew ? await getSplit(tx, endpoint, endpoint.splitRevision) : undefined;
+      const taken = split && { revision: split.revision, step: stepIn(row, test, split), since: now };
+      const said = alarms.length === 0 ? reason : `${reason} Acknowledged: ${alarms.join(', ')}.`;
+      await change(tx, caller, row, { action: 'resume', reason: said, set: { ...set, ...taken } }, now);
     });
   }
 
@@ -109,10 +125,11 @@ export class SteeringService {
           'IMMUTABLE',
           `The A/B test ${test.id} is a draft; start it, and its ramp begins.`,
         );
-      if (row.step >= settings.stepsBps.length - 1)
-        throw new DomainError('IMMUTABLE', 'All steps of the ramp have been taken; decide to end the test.');
       const split = await getSplit(tx, endpoint, endpoint.splitRevision);
-      const move = stepMove(settings, stateOf(row), sightOf(test, split, now), row.step + 1, reason);
+      const state = stateOf(steered, split);
+      if (state.step >= settings.stepsBps.length - 1)
+        throw new DomainError('IMMUTABLE', 'All steps of the ramp have been taken; decide to end the test.');
+      const move = stepMove(settings, state, sightOf(test, split, now), state.step + 1, reason);
       await moveSplit(tx, this.splits, caller, steered, split, move, 'advance', now);
     });
   }
@@ -165,8 +182,18 @@ function newRow({ id, workspaceId }: AbTest, mode: SteeringMode, now: Date): Ste
     since: now,
     revision: null,
     dropped: [],
+    alarms: [],
+    acknowledged: [],
     version: 0,
   } satisfies Partial<Steering>);
+}
+
+/** @throws DomainError VALIDATION_FAILED. */
+function refuseFloor({ floorBps }: AdaptiveSettings, arms: number): void {
+  const highest = highestFloor(arms);
+  if (floorBps <= highest) return;
+  const message = `must be at most ${highest}: the split in force has ${arms} arms, and each gets as much`;
+  throw new DomainError('VALIDATION_FAILED', `/floorBps ${message}.`, [{ path: '/floorBps', message }]);
 }
 
 /** @throws DomainError IMMUTABLE. */
