@@ -78,7 +78,7 @@ describe('one phase', () => {
     }
     const [{ absolute, relative }] = treatments[0]!.metrics as [MetricResult];
     expect(absolute!.alwaysValid.interval.upper).toBeCloseTo(
-      alwaysValid(difference(c, t)!).interval.upper!,
+      alwaysValid(difference(c, t)!).interval.upper,
       12,
     );
     // Fieller's interval: at its ends treatment − (1 + share)·control is just told from 0.

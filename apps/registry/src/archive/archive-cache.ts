@@ -87,7 +87,9 @@ export class ArchiveCache {
       names.map(async (name) => {
         const path = join(this.directory, name);
         const file = await stat(path).catch(unlessGone);
-        return file && { path, ...file, sha256: name.slice(0, -'.parquet'.length) };
+        return (
+          file && { path, size: file.size, mtimeMs: file.mtimeMs, sha256: name.slice(0, -'.parquet'.length) }
+        );
       }),
     );
     const files = found.filter((file) => file !== undefined);
